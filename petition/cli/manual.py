@@ -163,10 +163,10 @@ def withdraw(
         if moved := len(taken.moved):
             they = "it" if moved == 1 else "they"
             output.say(f"{output.count(moved, 'letter')} withdrawn: {they} will not be sent.")
-        elif not (taken.stopped or taken.too_late):
+        elif not taken.too_late:
             output.say(f"No copy of {name} is waiting: there is nothing to withdraw.")
         _say_in_hand(taken)
-        if taken.moved or taken.stopped:
+        if taken.moved:
             output.say(f"To undo this: petition retry {name} WHO...")
         place.say_which()
 
@@ -327,7 +327,6 @@ def _copies_to(log: Log, letters: Iterable[str], mailbox: str) -> list[Copy]:
 def _withdrawn_json(taken: Withdrawn) -> dict[str, object]:
     return {
         "moved": [_row(one) for one in taken.moved],
-        "stopped": [_row(one) for one in taken.stopped],
         "too_late": [one.mailbox for one in taken.too_late],
     }
 
@@ -343,8 +342,6 @@ def _row(one: Moved) -> dict[str, object]:
 
 
 def _say_in_hand(taken: Withdrawn) -> None:
-    if stopped := len(taken.stopped):
-        output.say(f"{output.count(stopped, 'letter')} of a running send will not be sent either.")
     if late := len(taken.too_late):
         which, it = ("1 letter", "it") if late == 1 else (f"{late:,} letters", "them")
         output.say(

@@ -60,7 +60,3 @@ ORDER BY mail.id
 SELECT letter, follows FROM frozen
 WHERE revision = (SELECT MAX(other.revision) FROM frozen AS other
                   WHERE other.letter = frozen.letter)
-
--- :name mailboxes
--- The mailboxes of some copies.
-SELECT id, folded FROM copy WHERE id IN (:copies[])

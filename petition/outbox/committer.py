@@ -1,22 +1,24 @@
 """Group commit: what all connections have to write gathers, and one thread commits it together.
 
-While a commit is on its way to the disk the next one gathers. A future is resolved only when its
-commit has returned: what was promised is on the disk.
+While a commit is on its way to the disk the next one gathers. Each row and step gets its answer
+only when its commit has returned: what was promised is on the disk.
 """
 
 import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar, cast
 
 from petition.outbox.database import Database
 
 T = TypeVar("T")
-Rows = Callable[[Database, Sequence[Any]], Sequence[object]]
-_Gathered = dict[Rows, list[tuple[Any, "asyncio.Future[Any]"]]]
-_Told = tuple["asyncio.Future[Any]", object, BaseException | None]
+Step = Callable[[Database], object]
+Told = Callable[[Any, BaseException | None], None]  # gets the answer, or None and an error
+# Commits rows and then steps in one transaction, and returns the answers of all, in order.
+Commit = Callable[[Sequence[Any], Sequence[Step]], Sequence[object]]
 
 # How long to wait for a database that another process holds, beyond SQLite's own patience.
 BUSY_SECONDS = 600.0
@@ -38,54 +40,56 @@ async def on_thread(call: Callable[..., T], *arguments: object) -> T:
     return running.result()
 
 
-def _take_steps(database: Database, steps: Sequence[Callable[[Database], object]]) -> list[object]:
-    return [step(database) for step in steps]
+class _Gathered(NamedTuple):
+    """What goes into one commit, each with whom to tell."""
+
+    rows: list[tuple[Any, Told]]
+    steps: list[tuple[Step, Told]]
 
 
 class Committer:
-    """Runs steps in transactions on a thread of its own.
+    """Commits rows and steps on a thread of its own, by `commit_all`.
 
     The database belongs to that thread until `close` has returned. What gathers is handed to
     the thread at the end of a turn of the event loop, and not again before its commit is back:
-    the fewer commits, the less each letter costs. The kinds run in their order, steps last.
-    `lost` are the rows that could not be made durable, each with what was to take it.
+    the fewer commits, the less each letter costs. If a commit fails, each row and step is tried
+    alone. `lost` are the rows that could not be made durable.
     """
 
     def __init__(
         self,
         database: Database,
-        kinds: Sequence[Rows] = (),
+        commit_all: Commit,
         *,
-        is_shared: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._database = database
-        self._begin = database.shared_transaction if is_shared else database.transaction
+        self._commit_all = commit_all
         self._loop = loop or asyncio.get_running_loop()
-        self._kinds = (*kinds, _take_steps)
-        self._gathered: _Gathered = {}
+        self._gathered = _Gathered([], [])
         self._is_handing_over = False  # at the end of this turn of the loop
         self._is_committing = False
         self._closing = False
-        self.lost: list[tuple[Rows, Any]] = []
+        self.lost: list[Any] = []
         self._handed_over: queue.SimpleQueue[_Gathered | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
         self._thread.start()
 
     async def commit(self, step: Callable[[Database], T]) -> T:
         """Run a step and wait until it is durable."""
+        self._refuse_closed()
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._gathered.steps.append((step, partial(resolve, future)))
+        self._hand_over_soon()
         # Shielded: a caller that is cancelled must not cancel the future of a commit that happens
         # all the same.
-        return cast("T", await asyncio.shield(self.add(_take_steps, step)))
+        return cast("T", await asyncio.shield(future))
 
-    def add(self, kind: Rows, row: object) -> "asyncio.Future[Any]":
-        """Add a row for one of the kinds; its answer comes when it is durable, or an error."""
-        if self._closing:
-            raise RuntimeError("the committer is closed")
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._gathered.setdefault(kind, []).append((row, future))
+    def add(self, row: object, told: Told) -> None:
+        """Add a row; `told` is called on the event loop when it is durable, or cannot be."""
+        self._refuse_closed()
+        self._gathered.rows.append((row, told))
         self._hand_over_soon()
-        return future
 
     async def close(self) -> None:
         """Commit what is left, then give the database back."""
@@ -97,6 +101,10 @@ class Committer:
 
     # ---- on the event loop
 
+    def _refuse_closed(self) -> None:
+        if self._closing:
+            raise RuntimeError("the committer is closed")
+
     def _hand_over_soon(self) -> None:
         if not (self._is_handing_over or self._is_committing):
             self._is_handing_over = True
@@ -104,22 +112,16 @@ class Committer:
 
     def _hand_over(self) -> None:
         self._is_handing_over = False
-        if self._gathered and not self._closing:
+        if any(self._gathered) and not self._closing:
             self._is_committing = True
             self._handed_over.put(self._gathered)
-            self._gathered = {}
+            self._gathered = _Gathered([], [])
 
-    def _tell(self, told: Iterable[_Told]) -> None:
+    def _tell(self, calls: Sequence[Callable[[], None]]) -> None:
         self._is_committing = False
-        for future, answer, fault in told:
-            if future.done():  # cancelled
-                continue
-            if fault is None:
-                future.set_result(answer)
-            else:
-                future.set_exception(fault)
-                future.exception()  # retrieved: its caller may have been cancelled
-        if self._gathered:
+        for call in calls:
+            call()
+        if any(self._gathered):
             self._hand_over_soon()
 
     # ---- on the thread
@@ -127,35 +129,46 @@ class Committer:
     def _work(self) -> None:
         while (gathered := self._handed_over.get()) is not None:
             try:
-                told = self._in_one_commit(gathered)
+                calls = self._in_one_commit(gathered)
             except Exception:  # noqa: BLE001 (each caller gets the error of its own row)
-                rows = [(kind, row) for kind in self._kinds for row in gathered.get(kind, ())]
-                told = [self._alone(kind, *row) for kind, row in rows]
-            self._loop.call_soon_threadsafe(self._tell, told)
+                alone = [_Gathered([row], []) for row in gathered.rows]
+                alone += [_Gathered([], [step]) for step in gathered.steps]
+                calls = list(map(self._alone, alone))
+            self._loop.call_soon_threadsafe(self._tell, calls)
 
-    def _in_one_commit(self, gathered: _Gathered) -> list[_Told]:
+    def _in_one_commit(self, gathered: _Gathered) -> list[Callable[[], None]]:
         patience = time.monotonic() + BUSY_SECONDS
+        rows = [row for row, _ in gathered.rows]
+        steps = [step for step, _ in gathered.steps]
         while True:
-            told: list[_Told] = []
             try:
-                with self._begin():
-                    for kind in self._kinds:
-                        if taken := gathered.get(kind):
-                            answers = kind(self._database, [row for row, _ in taken])
-                            futures = (future for _, future in taken)
-                            told += [(*one, None) for one in zip(futures, answers, strict=True)]
+                answers = self._commit_all(rows, steps)
             except Exception as fault:
                 if not self._database.is_busy(fault) or time.monotonic() > patience:
                     raise
                 time.sleep(_BUSY_PAUSE)
             else:
-                return told
+                tolds = [told for _, told in gathered.rows] + [told for _, told in gathered.steps]
+                told_all = zip(tolds, answers, strict=True)
+                return [partial(told, answer, None) for told, answer in told_all]
 
-    def _alone(self, kind: Rows, row: Any, future: "asyncio.Future[Any]") -> _Told:  # noqa: ANN401
+    def _alone(self, one: _Gathered) -> Callable[[], None]:
         """An error of one row is not an error of the others in the commit that failed."""
         try:
-            [told] = self._in_one_commit({kind: [(row, future)]})
+            [call] = self._in_one_commit(one)
         except BaseException as fault:  # noqa: BLE001 (it is raised again where it is awaited)
-            self.lost.append((kind, row))
-            return future, None, fault
-        return told
+            self.lost += [row for row, _ in one.rows]
+            told = (one.rows[0] if one.rows else one.steps[0])[1]
+            return partial(told, None, fault)
+        return call
+
+
+def resolve(future: "asyncio.Future[Any]", answer: object, fault: BaseException | None) -> None:
+    """Pass an answer on to who waits for it; one who was cancelled does not."""
+    if future.done():
+        return
+    if fault is None:
+        future.set_result(answer)
+    else:
+        future.set_exception(fault)
+        future.exception()  # retrieved: its caller may have been cancelled

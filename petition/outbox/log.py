@@ -211,11 +211,6 @@ class Log:
         for row in self.database.each("people", {"letter": letter}):
             yield row["mailbox"], row["name"], row["row_id"]
 
-    def marked_in_hand(self, letter: str) -> int:
-        """Of how many copies in hand the final dot may be on its way."""
-        rows = self.database.all("in_hand", {"letter": letter, "folded": None})
-        return sum(row["intended"] for row in rows)
-
     def slow_providers(self, letter: str) -> list[tuple[str, State, int, str]]:
         """Domains that refused by policy or asked for fewer: state, copies, a reply; most first."""
         rows = self.database.all("slow_providers", {"letter": letter, "least": _MANY})
@@ -237,15 +232,16 @@ class Log:
 
     def add_attempt(self, login: str, recipients: int) -> None:
         """Count a letter against the daily cap of a login, inside a transaction."""
-        values = {"login": login, "recipients": recipients} | self._now_and_horizon()
+        values = {"login": login, "recipients": recipients} | self.now_and_horizon()
         self.database.run("add_attempt", values)
 
     def count_from_now(self, login: str) -> bool:
         """In a transaction, count as sent now what a clock over a day ahead counted, if any."""
-        values = {"login": login} | self._now_and_horizon()
+        values = {"login": login} | self.now_and_horizon()
         return self.database.run("attempts_from_now", values) > 0
 
-    def _now_and_horizon(self) -> dict[str, object]:
+    def now_and_horizon(self) -> dict[str, object]:
+        """The time, and a day later: an attempt beyond that was counted by a wrong clock."""
         now = self.clock()
         return {"now": stamp(now), "horizon": stamp(now + DAY)}
 
@@ -307,7 +303,7 @@ class Log:
             self.hindrance = fault
 
     def recover(self) -> None:
-        """As the owner, queue what a dead run had in hand; what was marked becomes uncertain."""
+        """As the owner, make uncertain what a dead run had marked."""
         if not self._has_orphans():
             return
         with self.database.transaction():
@@ -343,12 +339,10 @@ class Log:
         return self.database.one("has_orphans") is not None
 
     def adopt(self, query: str, values: Values) -> None:
-        """Move what a dead run had in hand, in a transaction in which nobody else writes."""
+        """Move what a dead run had marked, in a transaction in which nobody else writes."""
         reason = {"reason": "the program ended while the letter was being handed over"}
         models.pick(self.database, query, {**values, **reason})
-        if models.move(self.database, self.now, by="adopt"):
-            models.queue_moved(self.database)
-            models.skip_unwanted(self.database, self.now)
+        models.move(self.database, self.now, by="adopt")
 
     def close(self) -> None:
         """Close the log, once; a run that died meanwhile is ended before its `-wal` is gone."""

@@ -73,9 +73,8 @@ class Withdrawn:
     """What a person took out of the queue."""
 
     moved: list[Moved] = field(default_factory=list)  # they waited
-    # In hand, but their final dot will not go: they are skipped as soon as the run puts them down.
-    stopped: list[Moved] = field(default_factory=list)
-    too_late: list[Moved] = field(default_factory=list)  # their final dot may be on its way
+    # Their final dot may be on its way. They are skipped if the server does not take them.
+    too_late: list[Moved] = field(default_factory=list)
 
 
 def resolve(
@@ -113,7 +112,7 @@ def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]
 
 
 def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Withdrawn:
-    """Skip copies that wait, and stop those that a run has in hand."""
+    """Skip copies that wait; those in the hand of a run only if the server does not take them."""
     values: dict[str, object] = {"letter": letter, "reason": Reason.WITHDRAWN}
     with log.writing():
         keys, query = _keys(mailboxes), "pick_waiting" if mailboxes is None else "pick_waiting_to"
@@ -134,7 +133,6 @@ def suppress_for(log: Log, by_reason: Mapping[str, Iterable[str]]) -> Withdrawn:
         for reason, mailboxes in by_reason.items():
             more = stop_writing(log, mailboxes, reason)
             taken.moved.extend(more.moved)
-            taken.stopped.extend(more.stopped)
             taken.too_late.extend(more.too_late)
     return taken
 
@@ -188,6 +186,5 @@ def _take(
         if not (None in wanted or folded(row["mailbox"]) in wanted):
             continue
         log.database.run("stop", {"copy": row["id"], "reason": reason})
-        copy = Moved._make([*row[1:5], State.SENDING, State.SKIPPED, reason])
-        (taken.too_late if row["intended"] else taken.stopped).append(copy)
+        taken.too_late.append(Moved._make([*row[1:5], State.SENDING, State.SKIPPED, reason]))
     return taken

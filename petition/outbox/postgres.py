@@ -8,6 +8,7 @@ The lock of an owner (`Database.ownership`) belongs to the session that also wri
 the lock cannot write any more.
 """
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from psycopg.types.string import StrDumperUnknown
 from petition.database_url import with_tls
 from petition.errors import LogAway, LogBusy, LogUnusable
 from petition.outbox import database
-from petition.outbox.database import Database, Row, Values
+from petition.outbox.database import Database, Row, Values, Written
 from petition.outbox.upgrades import bring_up_to_date, newest
 
 _OLDEST = 130000  # PostgreSQL 13
@@ -49,6 +50,28 @@ class _Text(StrDumperUnknown):
 
     def dump(self, obj: str) -> Buffer | None:
         return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
+
+
+def _json(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows as a JSON array of objects, as `json_to_recordset` reads it."""
+    text = _encode([dict(zip(columns, row, strict=True)) for row in rows])
+    if "\\u0000" in text:  # as in _Text
+        clean = [[_without_nul(one) for one in row] for row in rows]
+        text = _encode([dict(zip(columns, row, strict=True)) for row in clean])
+    return text
+
+
+def _hex(value: object) -> str:
+    if isinstance(value, bytes | memoryview):
+        return f"\\x{value.hex()}"
+    raise TypeError(f"a {type(value).__name__} is no value of a row")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_hex).encode
+
+
+def _without_nul(value: object) -> object:
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 class _Row(tuple[Any, ...]):
@@ -161,10 +184,31 @@ class PostgresDatabase(Database):
             return cursor.rowcount
 
     def run_rows(self, name: str, rows: Sequence[Sequence[object]], values: Values) -> int:
-        """Run a query by a table of rows, each column of which is an array."""
-        query = self._queries[name]
-        columns = {f"{query.table}_{at}": [row[at] for row in rows] for at in range(query.columns)}
-        return self._execute(name, {**values, **columns}).rowcount
+        """Run a query by a table of rows."""
+        return self._execute(name, {**values, **self._tables(name, rows)}).rowcount
+
+    def _tables(self, name: str, *tables: Sequence[Sequence[object]]) -> dict[str, str]:
+        """The tables of a query, in order, as parameters."""
+        named = zip(self._queries[name].tables, tables, strict=True)
+        return {table: _json(columns, rows) for (table, columns), rows in named}
+
+    def write_down(self, rows: Written, values: Values, also: Values | None = None) -> set[int]:
+        """Write it by one statement, and without an open transaction in one round trip."""
+        values = {**values, **self._tables("write_down", *rows)}
+        with self._explained():
+            if self._is_in_transaction:
+                written = self._connection.execute(_text("write_down"), values)
+                if also:
+                    self._connection.execute(_text("count_work"), also)
+            else:
+                # Without BEGIN what one pipeline sends is one transaction.
+                with self._connection.pipeline():
+                    settings = self._connection.execute(_text("share"))
+                    written = self._connection.execute(_text("write_down"), values)
+                    if also:
+                        self._connection.execute(_text("count_work"), also)
+                self._require_durable(cast("Row", settings.fetchone()))
+            return {row[0] for row in written}
 
     def one(self, name: str, values: Values | None = None) -> Row | None:
         row: Row | None = self._execute(name, values).fetchone()

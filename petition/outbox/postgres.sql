@@ -15,6 +15,27 @@ BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_time
 SELECT pg_advisory_xact_lock_shared(1, hashtext(current_schema())),
        current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync
 
+-- :name share
+-- The same for the transaction of one pipeline, which needs no time limit.
+SELECT pg_advisory_xact_lock_shared(1, hashtext(current_schema())),
+       current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync
+
+-- :name write_down
+-- All that a run writes in one commit, in one statement.
+WITH recorded AS (@record),
+marked AS (@mark),
+changed AS (SELECT id FROM recorded UNION ALL SELECT id FROM marked),
+logged AS (@log_events WHERE event.copy IN (SELECT id FROM changed)),
+counted AS (
+    INSERT INTO attempt (at, login, recipients)
+    SELECT CASE WHEN latest.at > :now THEN latest.at ELSE :now END, :login, made.recipients
+    FROM (SELECT MAX(at) AS at FROM attempt WHERE login = :login AND at <= :horizon) AS latest,
+         (SELECT CAST(SUM(mark.recipients) AS BIGINT) AS recipients
+          FROM :mark[copy INTEGER, recipients INTEGER] JOIN marked ON marked.id = mark.copy) AS made
+    WHERE made.recipients > 0
+)
+SELECT id FROM changed
+
 -- :name begin_looking
 -- Begin a transaction that sees the log as it is at one moment.
 BEGIN ISOLATION LEVEL REPEATABLE READ

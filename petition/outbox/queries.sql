@@ -128,78 +128,85 @@ GROUP BY domain ORDER BY COUNT(*) DESC, domain LIMIT 100
 -- When the first deferred copy of a letter is due.
 SELECT MIN(due_at) FROM copy WHERE letter = :letter AND newest = 1 AND state = 'deferred'
 
--- :name claimable
--- The copies that can be sent now: first the deferred ones that are due, then the queued ones.
+-- :name due
+-- The deferred copies of the choice that can be sent now, but for some domains and what is in hand.
 -- `+copy.id` is copy.id, but keeps PostgreSQL from walking through the whole choice.
-SELECT id, state FROM (
-    SELECT * FROM (
-        SELECT id, state, 0 AS turn FROM copy
-        WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
-          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
-        ORDER BY due_at LIMIT :limit
-    ) AS due
-    UNION ALL
-    SELECT * FROM (
-        SELECT id, state, 1 AS turn FROM copy
-        WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL
-          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
-        ORDER BY id LIMIT :limit
-    ) AS waiting
-) AS both_kinds ORDER BY turn, id LIMIT :limit
-
--- :name claimable_past
--- The same without some domains, and of the queued ones those after an id.
-SELECT id, state FROM (
-    SELECT * FROM (
-        SELECT id, state, 0 AS turn FROM copy
-        WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
-          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
-          AND domain NOT IN (:full[])
-        ORDER BY due_at LIMIT :limit
-    ) AS due
-    UNION ALL
-    SELECT * FROM (
-        SELECT id, state, 1 AS turn FROM copy
-        WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL AND id > :past
-          AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
-          AND domain NOT IN (:full[])
-        ORDER BY id LIMIT :limit
-    ) AS waiting
-) AS both_kinds ORDER BY turn, id LIMIT :limit
-
--- :name log_claimed
--- Record that copies are taken in hand. `state || ''` is state; here and below it keeps PostgreSQL
--- from walking through all copies in one state, those of other workers too, to find a few by id.
-INSERT INTO event (copy, at, from_state, to_state)
-SELECT id, :now, state, 'sending' FROM copy
-WHERE id IN (:copies[]) AND state || '' IN WAITING
-
--- :name claim
--- Take copies in hand that still wait.
-UPDATE copy SET state = 'sending', owner = :owner, intended = 0, due_at = NULL, updated_at = :now
-WHERE id IN (:copies[]) AND state || '' IN WAITING
-RETURNING id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
+SELECT id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
     attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
     enhanced_code, reply, updated_at, folded, queued_as, twin, binding
+FROM copy
+WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
+  AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
+  AND domain NOT IN (:full[]) AND id NOT IN (:in_hand[])
+ORDER BY due_at LIMIT :limit
 
--- :name intend
--- Mark copies before their final dot, if this run still owns them and nobody stopped them.
-UPDATE copy SET intended = 1, letter_date = mark.letter_date, message_id = mark.message_id,
-    sha256 = mark.sha256, token = mark.token, unsubscribe = mark.unsubscribe, updated_at = :now
-FROM :mark[copy INTEGER, letter_date TEXT, message_id TEXT, sha256 TEXT, token TEXT,
-           unsubscribe TEXT]
-WHERE copy.id = mark.copy AND state || '' = 'sending' AND owner = :owner AND stopped IS NULL
+-- :name queued
+-- The queued copies of the choice after an id, but for some domains and what is in hand.
+SELECT id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
+    attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
+    enhanced_code, reply, updated_at, folded, queued_as, twin, binding
+FROM copy
+WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL AND id > :past
+  AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
+  AND domain NOT IN (:full[]) AND id NOT IN (:in_hand[])
+ORDER BY id LIMIT :limit
+
+-- :name count_ready
+-- How many copies of the choice can be sent now, up to a limit.
+SELECT COUNT(*) FROM (
+    SELECT 1 FROM copy
+    WHERE letter = :letter AND newest = 1
+      AND (state = 'queued' AND due_at IS NULL OR state = 'deferred' AND due_at <= :now)
+      AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
+    LIMIT :limit
+) AS ready
+
+-- :name mark
+-- Mark copies before their final dot, if they wait as they were read, and nobody has left. `state || ''`
+-- is state; here and below it keeps PostgreSQL from walking through all copies in one state, those of
+-- other workers too, to find a few by id.
+UPDATE copy SET state = 'sending', owner = :owner, due_at = NULL, letter_date = mark.letter_date,
+    message_id = mark.message_id, sha256 = mark.sha256, token = mark.token,
+    unsubscribe = mark.unsubscribe, bytes = COALESCE(mark.bytes, copy.bytes), updated_at = :now
+FROM :mark[copy INTEGER, recipients INTEGER, from_state TEXT, seen TEXT, letter_date TEXT,
+           message_id TEXT, sha256 TEXT, token TEXT, unsubscribe TEXT, bytes BLOB]
+WHERE copy.id = mark.copy AND copy.state || '' = mark.from_state AND copy.updated_at = mark.seen
+  AND copy.newest = 1
   AND NOT EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded)
+RETURNING id
 
--- :name intended
--- Which of some copies this run has marked.
-SELECT id FROM copy
-WHERE id IN (:copies[]) AND state || '' = 'sending' AND owner = :owner
-  AND intended = 1
+-- :name record
+-- Give copies their new state: those that this run marked, and those that wait as they were read. The
+-- attempt of an uncertain one is counted already.
+UPDATE copy SET state = done.state, reason = done.reason,
+    attempts = attempts + CASE done.from_state WHEN 'uncertain' THEN 0 ELSE done.charge END,
+    waiting_since = CASE WHEN done.charge = 1 AND (waiting_since IS NULL OR waiting_since > :now)
+                         THEN :now ELSE waiting_since END,
+    due_at = done.due_at,
+    owner = CASE WHEN done.state IN ('deferred', 'failed') THEN :owner END,
+    letter_date = COALESCE(done.letter_date, copy.letter_date),
+    reply_code = COALESCE(done.reply_code, copy.reply_code),
+    enhanced_code = CASE WHEN done.reply_code IS NULL THEN copy.enhanced_code
+                         ELSE done.enhanced_code END,
+    reply = COALESCE(done.reply, copy.reply), updated_at = :now
+FROM :done[copy INTEGER, from_state TEXT, seen TEXT, state TEXT, reason TEXT, reply_code INTEGER,
+           enhanced_code TEXT, reply TEXT, charge INTEGER, due_at TEXT, letter_date TEXT]
+WHERE copy.id = done.copy AND copy.state || '' = done.from_state
+  AND (copy.updated_at = done.seen OR done.seen IS NULL AND copy.owner = :owner)
+RETURNING id
 
--- :name keep_bytes
--- Keep the bytes of a copy that was marked.
-UPDATE copy SET bytes = :bytes WHERE id = :copy AND state = 'sending' AND intended = 1
+-- :name log_events
+-- Record what marks and results changed.
+INSERT INTO event (copy, at, from_state, to_state, reason, reply_code, enhanced_code, reply,
+                   server, tls, ms)
+SELECT copy, :now, from_state, to_state, reason, reply_code, enhanced_code, reply, server, tls, ms
+FROM :event[copy INTEGER, from_state TEXT, to_state TEXT, reason TEXT, reply_code INTEGER,
+            enhanced_code TEXT, reply TEXT, server TEXT, tls TEXT, ms INTEGER]
+
+-- :name marked_by
+-- Which of some copies an owner marked and nobody has recorded, or that are uncertain because of that.
+SELECT id, state FROM copy
+WHERE id IN (:copies[]) AND state || '' IN ('sending', 'uncertain') AND owner = :owner
 
 -- :name add_attempt
 -- Count what is about to go against the cap of this login, not before what was counted last, unless
@@ -230,34 +237,6 @@ SELECT COALESCE(MIN(CASE WHEN so_far >= :recipients THEN at END), MAX(at)) FROM 
     SELECT at, SUM(recipients) OVER (ORDER BY at, id) AS so_far FROM attempt
     WHERE login = :login AND at > :since
 ) AS counted
-
--- :name log_recorded
--- Record what became of copies in hand, or of uncertain ones whose owner got the reply.
-INSERT INTO event (copy, at, from_state, to_state, reason, reply_code, enhanced_code, reply,
-                   server, tls, ms)
-SELECT copy.id, :now, copy.state, done.state, done.reason, done.reply_code, done.enhanced_code,
-       done.reply, done.server, done.tls, done.ms
-FROM :done[copy INTEGER, state TEXT, reason TEXT, reply_code INTEGER, enhanced_code TEXT, reply TEXT,
-           charge INTEGER, due_at TEXT, letter_date TEXT, server TEXT, tls TEXT, ms INTEGER]
-JOIN copy ON copy.id = done.copy
-WHERE copy.state || '' IN ('sending', 'uncertain') AND copy.owner = :owner
-
--- :name record
--- Give these copies their new state; the attempt of an uncertain one is counted already.
-UPDATE copy SET state = done.state, reason = done.reason,
-    attempts = attempts + CASE copy.state WHEN 'sending' THEN done.charge ELSE 0 END,
-    waiting_since = CASE WHEN done.charge = 1 AND (waiting_since IS NULL OR waiting_since > :now)
-                         THEN :now ELSE waiting_since END,
-    due_at = done.due_at, intended = 0,
-    owner = CASE WHEN done.state IN ('deferred', 'failed') THEN copy.owner END,
-    letter_date = COALESCE(done.letter_date, copy.letter_date),
-    reply_code = COALESCE(done.reply_code, copy.reply_code),
-    enhanced_code = CASE WHEN done.reply_code IS NULL THEN copy.enhanced_code
-                         ELSE done.enhanced_code END,
-    reply = COALESCE(done.reply, copy.reply), updated_at = :now
-FROM :done[copy INTEGER, state TEXT, reason TEXT, reply_code INTEGER, enhanced_code TEXT, reply TEXT,
-           charge INTEGER, due_at TEXT, letter_date TEXT]
-WHERE copy.id = done.copy AND copy.state || '' IN ('sending', 'uncertain') AND copy.owner = :owner
 
 -- :name take_back
 -- Undo the attempt of a copy that this run recorded, if nothing has touched it since: who does that

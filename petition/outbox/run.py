@@ -1,7 +1,10 @@
-"""A run: claims, marks and results of the copies that one process sends.
+"""A run: what one process sends of a letter, and the marks and results of it.
 
-A copy is claimed, marked before its final dot (the intent), and recorded; each of the three is
-durable before the next step is taken (committer.py).
+Reading ahead changes nothing. A copy is marked before its final dot: in one commit it becomes
+`sending`, and only then may the dot go. So of two that have read the same copy one can mark it,
+and every copy that is `sending` may have arrived. What became of a copy is recorded in a later
+commit, together with the marks of others; of one that was refused before its mark both transitions
+are in one commit.
 
 A log can be out of reach at the very moment when the server answers: a disk is full, a database is
 restarted. To anybody else such a copy is `uncertain`. Its owner has heard the reply, and records it
@@ -11,18 +14,19 @@ when the log is back (P3).
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from petition.address import folded
-from petition.errors import LogDamaged
+from petition.errors import LogDamaged, LogUnusable
 from petition.identity import Identity, Signer, selector_of
 from petition.outbox import models
 from petition.outbox.answers import Gate
-from petition.outbox.committer import Committer
-from petition.outbox.database import Database, stamp
+from petition.outbox.committer import Committer, Step, Told
+from petition.outbox.database import Database, MarkRow, Values, Written, stamp
 from petition.outbox.log import Cap, Log
 from petition.outbox.models import Copy, copies_of, queue_moved
 from petition.outbox.states import DONE, WAITING, Reason, State, check_transition
@@ -31,9 +35,9 @@ Found = TypeVar("Found")
 
 
 class CopyOutcome(NamedTuple):
-    """What became of a copy in hand."""
+    """What became of an attempt."""
 
-    copy: int  # its id
+    copy: Copy  # as it was read
     state: State  # sent, deferred, failed, uncertain, or queued (released)
     charge: bool  # whether this was an attempt
     reason: str = ""  # in words, where there is no reply
@@ -46,53 +50,43 @@ class CopyOutcome(NamedTuple):
     tls: str | None = None
     milliseconds: int | None = None
 
+    def row(self, start: State) -> tuple[object, ...]:
+        """A row of the query `record`; a copy that waits must be as it was read."""
+        return (
+            self.copy.id,
+            start.value,
+            stamp(self.copy.updated_at) if start in WAITING else None,
+            self.state.value,
+            self.reason,
+            self.reply_code,
+            self.enhanced_code,
+            self.reply,
+            int(self.charge),
+            stamp(self.due_at) if self.due_at else None,
+            stamp(self.letter_date) if self.letter_date else None,
+        )
 
-def write_down(database: Database, owner: str, now: str, outcomes: Sequence[CopyOutcome]) -> None:
-    """Record what became of copies in hand; the first outcome of each counts."""
-    became = {outcome.copy: _row_of(outcome) for outcome in reversed(outcomes)}
-    rows, values = [*became.values()], {"owner": owner, "now": now}
-    database.run_rows("log_recorded", rows, values)
-    database.run_rows("record", rows, values)
-    if waiting := [outcome.copy for outcome in outcomes if outcome.state in WAITING]:
-        _skip_stopped(database, waiting, now)
+    def events(self, start: State) -> Iterable[tuple[object, ...]]:
+        """Its rows of the query `log_events`."""
+        if start in WAITING:
+            yield _begun(self.copy.id, start)
+            start = State.SENDING
+        yield (
+            self.copy.id,
+            start.value,
+            self.state.value,
+            self.reason,
+            self.reply_code,
+            self.enhanced_code,
+            self.reply,
+            self.server,
+            self.tls,
+            self.milliseconds,
+        )
 
 
-def _skip_stopped(database: Database, waiting: Sequence[int], now: str) -> None:
-    """Skip those of some copies that somebody stopped while they were in hand."""
-    models.pick(database, "pick_stopped", {"copies": waiting, "replaced": Reason.REPLACED})
-    models.move(database, now)
-
-
-def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> None:
-    """Record replies that could not be recorded when they came; LogUnusable if they still cannot.
-
-    A copy changes if it is still in hand, or became uncertain because its owner seemed to be
-    gone; what a person decided meanwhile stands.
-    """
-    for outcome in outcomes:
-        check_transition(State.UNCERTAIN, outcome.state)
-    deferred = [outcome.copy for outcome in outcomes if outcome.state is State.DEFERRED]
-    with log.writing():
-        models.pick(log.database, "pick_late", {"copies": deferred, "owner": owner})
-        queue_moved(log.database)  # the job that they were in may be done
-        write_down(log.database, owner, log.now, outcomes)
-
-
-def _row_of(outcome: CopyOutcome) -> tuple[object, ...]:
-    return (
-        outcome.copy,
-        outcome.state.value,
-        outcome.reason,
-        outcome.reply_code,
-        outcome.enhanced_code,
-        outcome.reply,
-        int(outcome.charge),
-        stamp(outcome.due_at) if outcome.due_at else None,
-        stamp(outcome.letter_date) if outcome.letter_date else None,
-        outcome.server,
-        outcome.tls,
-        outcome.milliseconds,
-    )
+def _begun(copy: int, start: State) -> tuple[object, ...]:
+    return (copy, start.value, State.SENDING.value, "", None, None, None, None, None, None)
 
 
 _BY_REPLY = frozenset({State.SENT, State.DEFERRED, State.FAILED})
@@ -101,7 +95,7 @@ _BY_REPLY = frozenset({State.SENT, State.DEFERRED, State.FAILED})
 class Intent(NamedTuple):
     """What is marked before the final dot of a copy may go."""
 
-    copy: int  # its id
+    copy: Copy  # as it was read
     letter_date: datetime  # its Date header
     message_id: str
     data: bytes  # whose hash the log keeps
@@ -110,11 +104,41 @@ class Intent(NamedTuple):
     recipients: int  # how many RCPT commands it has
 
 
+def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> None:
+    """Record replies that could not be recorded when they came; LogUnusable if they still cannot.
+
+    A copy changes if it is still marked, or became uncertain because its owner seemed to be gone;
+    what a person decided meanwhile stands.
+    """
+    for outcome in outcomes:
+        check_transition(State.UNCERTAIN, outcome.state)
+    by_id = {outcome.copy.id: outcome for outcome in reversed(outcomes)}
+    deferred = [copy for copy, one in by_id.items() if one.state is State.DEFERRED]
+    which: dict[str, object] = {"copies": list(by_id), "owner": owner}
+    with log.writing():
+        models.pick(log.database, "pick_late", which | {"copies": deferred})
+        queue_moved(log.database)  # the job that they were in may be done
+        marked = [(by_id[row[0]], State(row[1])) for row in log.database.all("marked_by", which)]
+        done = [outcome.row(start) for outcome, start in marked]
+        events = [event for outcome, start in marked for event in outcome.events(start)]
+        values = {"owner": owner, "login": ""} | log.now_and_horizon()
+        log.database.write_down(Written(done, [], events), values)
+        _skip_stopped(log.database, deferred, log.now)
+
+
+def _skip_stopped(database: Database, waiting: Sequence[int], now: str) -> None:
+    """Skip those of some copies that are stopped, suppressed or replaced, if they wait."""
+    if waiting:
+        models.pick(database, "pick_stopped", {"copies": waiting, "replaced": Reason.REPLACED})
+        models.move(database, now)
+
+
 class Run:
     """Sends the chosen copies of one letter from a log that this process owns.
 
     The log's connection is the run's until `close`. Without an `owner` it is somebody new;
-    `is_shared` says that other runs send from the log at the same time.
+    `is_shared` says that other runs send from the log at the same time. All its letters go out
+    under one login.
     """
 
     def __init__(
@@ -137,40 +161,47 @@ class Run:
         self._bind = self._signer.binder(letter)
         self._campaign = log.campaign_id or ""  # none: nothing was queued
         self._beginning = asyncio.Lock()
-        self._in_hand: dict[int, Identity] = {}  # of the committer's thread
-        self._committer = Committer(
-            log.database,
-            # Results before intents: a letter's result is durable with the mark of the next.
-            (self._record_all, self._intend_all),
-            is_shared=is_shared,
-            loop=loop,
-        )
+        database = log.database
+        self._begin = database.shared_transaction if is_shared else database.transaction
+        self._marked: set[int] = set()  # copies, until they are recorded; of the committer's thread
+        self._committer = Committer(database, self._commit_all, loop=loop)
 
     @property
     def now(self) -> datetime:
         """The time by the log's clock, aware."""
         return self._log.clock()
 
-    async def claim(self, limit: int, full: Sequence[str] = (), past: int = 0) -> list[Copy]:
-        """Take copies in hand, due ones first; not to `full` domains, nor queued up to `past`."""
+    async def fetch(
+        self,
+        limit: int,
+        *,
+        full: Sequence[str] = (),
+        past: int = 0,
+        in_hand: Iterable[int] = (),
+    ) -> list[Copy]:
+        """Copies that can be sent now, due ones first; nothing changes.
+
+        Not those to `full` domains, queued ones with an id up to `past`, and those `in_hand`.
+        """
+        values: dict[str, object] = {
+            "letter": self.letter,
+            "full": list(full),
+            "past": past,
+            "in_hand": list(in_hand),
+        }
 
         def step(database: Database) -> list[Copy]:
-            now = self._log.now
-            found = self._claimable(database, limit, full, past)
-            if not found:
-                return []
-            taken = {"copies": found, "owner": self.owner, "now": now}
-            database.run("log_claimed", taken)
-            claimed = {copy.id: copy for copy in copies_of(database.all("claim", taken))}
-            copies = [claimed[copy] for copy in found]
+            copies = self._ready(database, limit, values | {"now": self._log.now})
             self._refuse_altered(copies)
-            for copy in copies:
-                self._in_hand[copy.id] = Identity(
-                    self._campaign, copy.letter, copy.revision, copy.spelling
-                )
             return copies
 
         return await self._committer.commit(step)
+
+    def _ready(self, database: Database, limit: int, values: Values) -> list[Copy]:
+        copies = copies_of(database.all("due", {**values, "limit": limit}))
+        if left := limit - len(copies):
+            copies += copies_of(database.all("queued", {**values, "limit": left}))
+        return copies
 
     def _refuse_altered(self, copies: Sequence[Copy]) -> None:
         """Refuse to send if something else has put other addresses into the log."""
@@ -180,15 +211,6 @@ class Run:
                     f"{self._log.where} was altered: {copy.mailbox} is not the address that"
                     f" petition queued in row {copy.id} of {copy.letter}"
                 )
-
-    def _claimable(
-        self, database: Database, limit: int, full: Sequence[str], past: int
-    ) -> list[int]:
-        values: dict[str, object] = {"letter": self.letter, "limit": limit, "now": self._log.now}
-        if full:
-            values |= {"full": list(full), "past": past}
-        query = "claimable_past" if full else "claimable"
-        return [row["id"] for row in database.all(query, values)]
 
     async def begin(self) -> None:
         """Keep that letters go out (known_logs.py); to be awaited before the first final dot.
@@ -205,65 +227,117 @@ class Run:
                 with memory.beginning(*what) as advance:
                     await self._committer.commit(lambda _: advance())
 
-    def intend(self, intent: Intent) -> asyncio.Future[bool]:
-        """Mark a copy before its final dot, which may go only if this returns True, durably."""
-        return self._committer.add(self._intend_all, intent)
+    @property
+    def has_begun(self) -> bool:
+        """Whether `begin` need not be awaited any more."""
+        return self._log.memory.is_running
 
-    def record(self, outcome: CopyOutcome) -> asyncio.Future[None]:
-        """Record what became of a copy; done when that is durable."""
+    def intend(self, intent: Intent, told: Told) -> None:
+        """Mark a copy before its final dot, which may go only once `told` gets True."""
+        self._committer.add(intent, told)
+
+    def record(self, outcome: CopyOutcome, told: Told) -> None:
+        """Record what became of an attempt; `told` is called when that is durable."""
         check_transition(State.SENDING, outcome.state)
-        return self._committer.add(self._record_all, outcome)
+        self._committer.add(outcome, told)
 
-    def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:
-        now = self._log.now
-        self._stop_answered(database, [intent.copy for intent in intents])
-        rows = [self._row_of_intent(intent) for intent in intents]
-        changed = database.run_rows("intend", rows, {"owner": self.owner, "now": now})
-        marked = {intent.copy for intent in intents}
-        if changed < len(marked):  # which is rare
-            values = {"copies": sorted(marked), "owner": self.owner}
-            marked = {row[0] for row in database.all("intended", values)}
-        counts: dict[str, int] = {}
-        for intent in intents:
-            if intent.copy not in marked:
-                continue
-            counts[intent.login] = counts.get(intent.login, 0) + intent.recipients
-            if intent.is_kept:
-                database.run("keep_bytes", {"copy": intent.copy, "bytes": intent.data})
-        for login, recipients in counts.items():
-            self._log.add_attempt(login, recipients)
-        return [intent.copy in marked for intent in intents]
+    # ---- on the committer's thread
 
-    def _stop_answered(self, database: Database, copies: list[int]) -> None:
-        """Stop copies of a follow-up whose person has answered since they were queued."""
+    def _commit_all(
+        self, rows: Sequence[Intent | CopyOutcome], steps: Sequence[Step]
+    ) -> list[object]:
+        if steps or self._needs_more(rows):
+            with self._begin():
+                answers = self._write_down(rows)
+                answers += [step(self._log.database) for step in steps]
+        else:
+            answers = self._write_down(rows)
+        for row, answer in zip(rows, answers, strict=False):
+            if isinstance(row, CopyOutcome):
+                self._marked.discard(row.copy.id)
+            elif answer:
+                self._marked.add(row.copy.id)
+        return answers
+
+    def _needs_more(self, rows: Sequence[Intent | CopyOutcome]) -> bool:
+        """Whether one statement is not enough."""
+        return self._gate is not None or any(
+            isinstance(row, CopyOutcome) and row.state in WAITING for row in rows
+        )
+
+    def _write_down(self, rows: Sequence[Intent | CopyOutcome]) -> list[object]:
+        """The results, and with them the marks of the letters that come next."""
+        if not rows:
+            return []
+        database, now = self._log.database, self._log.now
+        intents = [row for row in rows if isinstance(row, Intent)]
+        outcomes = [row for row in rows if isinstance(row, CopyOutcome)]
+        self._skip_answered(database, intents, now)
+        allowed = self._within_cap(database, intents)
+        # The first outcome of each copy counts.
+        known = {outcome.copy.id: outcome for outcome in reversed(outcomes)}.values()
+        starts = [
+            (one, State.SENDING if one.copy.id in self._marked else one.copy.state) for one in known
+        ]
+        events = [event for one, start in starts for event in one.events(start)]
+        events += [_begun(intent.copy.id, intent.copy.state) for intent in allowed]
+        written = Written(
+            [one.row(start) for one, start in starts], list(map(self._row_of, allowed)), events
+        )
+        values = {"owner": self.owner, "login": allowed[0].login if allowed else ""}
+        changed = database.write_down(
+            written, values | self._log.now_and_horizon(), self._work_done(outcomes)
+        )
+        marked = {intent.copy.id for intent in allowed} & changed
+        if missed := [one.copy.id for one in intents if one.copy.id not in marked]:
+            self._skip_missed(database, missed)
+        _skip_stopped(database, [one.copy.id for one in known if one.state in WAITING], now)
+        return [row.copy.id in marked if isinstance(row, Intent) else None for row in rows]
+
+    def _skip_answered(self, database: Database, intents: Sequence[Intent], now: str) -> None:
+        """Skip copies of a follow-up whose person has answered since they were queued."""
         if not self._gate:
             return
-        for row in database.all("mailboxes", {"copies": copies}):
-            if reason := self._gate.look(database, row["folded"]):
-                database.run("stop", {"copy": row["id"], "reason": reason})
+        for intent in intents:
+            if reason := self._gate.look(database, intent.copy.folded):
+                models.pick(database, "pick_answered", {"copy": intent.copy.id, "reason": reason})
+                models.move(database, now)
 
-    def _row_of_intent(self, intent: Intent) -> tuple[object, ...]:
-        """An intent as `intend` reads it, with the tokens that mail is matched by."""
-        identity = self._in_hand.get(intent.copy)  # None: not this run's, so not marked
-        token = self._signer.return_path_token(identity) if identity else None
-        own = self._signer.unsubscribe_token(identity) if identity and self._is_bulk else None
-        return (
-            intent.copy,
+    def _within_cap(self, database: Database, intents: Sequence[Intent]) -> Sequence[Intent]:
+        """The first ones, as many as may go today."""
+        del database  # nobody else sends meanwhile: fetching has counted
+        return intents
+
+    def _work_done(self, outcomes: Sequence[CopyOutcome]) -> Values | None:
+        """What is counted as the work of a worker."""
+        del outcomes
+        return None
+
+    def _skip_missed(self, database: Database, missed: Sequence[int]) -> None:
+        """Skip copies that could not be marked because their person has left."""
+        with database.joined(self._begin):
+            _skip_stopped(database, missed, self._log.now)
+
+    def _row_of(self, intent: Intent) -> MarkRow:
+        """An intent as `mark` reads it, with the tokens that mail is matched by."""
+        copy = intent.copy
+        identity = Identity(self._campaign, copy.letter, copy.revision, copy.spelling)
+        own = self._signer.unsubscribe_token(identity) if self._is_bulk else None
+        return MarkRow(
+            copy.id,
+            intent.recipients,
+            copy.state.value,
+            stamp(copy.updated_at),
             stamp(intent.letter_date),
             intent.message_id,
             hashlib.sha256(intent.data).hexdigest(),  # here, off the event loop
-            token,
+            self._signer.return_path_token(identity),
             selector_of(own) if own else None,
+            intent.data if intent.is_kept else None,
         )
 
-    def _record_all(self, database: Database, outcomes: Sequence[CopyOutcome]) -> list[None]:
-        write_down(database, self.owner, self._log.now, outcomes)
-        for outcome in outcomes:
-            self._in_hand.pop(outcome.copy, None)
-        return [None] * len(outcomes)
-
     async def take_back(self, charged: Sequence[Copy], reason: str) -> set[int]:
-        """Queue copies as they were when they were claimed: their attempt was none.
+        """Queue copies as they were when they were read: their attempt was none.
 
         Returns the ids of those that are deferred or failed as this run has recorded it.
         """
@@ -303,12 +377,12 @@ class Run:
         return await self.ask(lambda log: log.database.moment("next_due_chosen", values))
 
     async def waiting(self, limit: int) -> int:
-        """How many copies could be claimed now, counted up to a limit."""
+        """How many copies can be sent now, counted up to a limit."""
         return await self._committer.commit(partial(self._waiting, limit=limit))
 
     def _waiting(self, database: Database, *, limit: int) -> int:
         values = {"letter": self.letter, "limit": limit, "now": self._log.now}
-        return len(database.all("claimable", values))
+        return int(database.value("count_ready", values))
 
     async def suppress(self, mailboxes: Sequence[str], reason: Reason) -> None:
         """Never write to these mailboxes again."""
@@ -327,12 +401,22 @@ class Run:
     @property
     def late(self) -> list[CopyOutcome]:
         """The replies that could not be recorded, once it is closed (`write_down_late`)."""
-        lost = [row for rows, row in self._committer.lost if rows == self._record_all]
-        return [one for one in lost if one.state in _BY_REPLY and one.reply_code is not None]
+        lost = [one for one in self._committer.lost if isinstance(one, CopyOutcome)]
+        return [
+            one
+            for one in lost
+            if one.copy.id in self._marked and one.state in _BY_REPLY and one.reply_code is not None
+        ]
+
+
+BLOCK = 256  # ids: what 32 connections read ahead
 
 
 class SharedRun(Run):
     """Sends one revision of a letter beside other runs.
+
+    It takes blocks of ids that no other run has, each by a lock of its connection. That only keeps
+    two workers from preparing the same letter: what may go, the mark decides.
 
     It may be made on another thread than the loop's. The owner is a worker, which holds the
     lock of `membership`; `cap` gives the recipients that a login may have in 24 hours, by the
@@ -350,58 +434,103 @@ class SharedRun(Run):
         loop: "asyncio.AbstractEventLoop",
     ) -> None:
         super().__init__(log, letter, owner=owner, is_shared=True, loop=loop)
-        self._which: dict[str, object] = {"letter": letter, "revision": revision}
+        self._which: dict[str, object] = {"letter": letter, "revision": revision, "size": BLOCK}
         self._cap = cap
-        self._found: list[int] = []  # by the last claim
+        self._blocks: set[int] = set()  # that this worker has
+        self._found: list[int] = []  # by the last look
         self._damaged: list[int] = []
         self.damage: LogDamaged | None = None
 
-    async def claim(self, limit: int, full: Sequence[str] = (), past: int = 0) -> list[Copy]:
-        """Take copies in hand, but for rows that cannot be read: the others go."""
+    async def fetch(
+        self,
+        limit: int,
+        *,
+        full: Sequence[str] = (),
+        past: int = 0,
+        in_hand: Iterable[int] = (),
+    ) -> list[Copy]:
+        """The same, but for rows that cannot be read: the others go."""
+        in_hand = list(in_hand)
         while True:
             try:
-                return await super().claim(limit, full, past)
+                return await super().fetch(
+                    limit, full=full, past=past, in_hand=in_hand + self._damaged
+                )
             except LogDamaged as fault:
                 self.damage = fault
                 if len(self._found) == 1:
                     self._damaged += self._found
                 limit = 1  # until it is known which row it is
 
-    def _claimable(
-        self, database: Database, limit: int, full: Sequence[str], past: int
-    ) -> list[int]:
-        del past  # what others claim comes first: none need be passed by
-        values = {"limit": limit, "full": list(full), "damaged": self._damaged}
-        values |= self._which | {"now": self._log.now}
-        self._found = [row["id"] for row in database.all("claimable_shared", values)]
-        return self._found
+    def _ready(self, database: Database, limit: int, values: Values) -> list[Copy]:
+        """Those in the blocks of this worker, or in the first one that no other worker has."""
+        values = {**values, **self._which, "limit": limit}
+        for block in sorted(self._blocks):
+            if copies := self._ready_in(database, block, values):
+                return copies
+        in_hand = cast("list[int]", values["in_hand"])
+        self._leave_blocks(database, self._blocks - {copy // BLOCK for copy in in_hand})
+        passed = set(self._blocks)
+        while blocks := [
+            row["block"]
+            for row in database.all("blocks_ready", {**values, "others": sorted(passed)})
+        ]:
+            for block in blocks:
+                passed.add(block)
+                if database.value("take_block", {**self._which, "block": block}):
+                    self._blocks.add(block)
+                    # Read once more: its last owner may have sent some of them.
+                    if copies := self._ready_in(database, block, values):
+                        return copies
+        return []
 
-    def _intend_all(self, database: Database, intents: Sequence[Intent]) -> list[bool]:
-        within = self._within_cap(database, intents, self._cap) if self._cap else len(intents)
-        answers = super()._intend_all(database, intents[:within]) if within else []
-        return answers + [False] * (len(intents) - within)
+    def _ready_in(self, database: Database, block: int, values: Values) -> list[Copy]:
+        rows = database.all("ready_in_block", {**values, "first": block * BLOCK})
+        self._found = [row["id"] for row in rows]
+        return copies_of(rows)
 
-    def _within_cap(self, database: Database, intents: Sequence[Intent], cap: Cap) -> int:
-        """How many of the first ones the cap allows; all are under one login."""
+    def _leave_blocks(self, database: Database, blocks: set[int]) -> None:
+        for block in blocks:
+            database.one("leave_block", {**self._which, "block": block})
+        self._blocks -= blocks
+
+    async def close(self) -> None:
+        """The same; other workers may have the rest of its blocks."""
+        with suppress(LogUnusable, RuntimeError):  # they end with the connection; closed before
+            await self._committer.commit(
+                lambda database: self._leave_blocks(database, self._blocks)
+            )
+        await super().close()
+
+    def _needs_more(self, rows: Sequence[Intent | CopyOutcome]) -> bool:
+        return self._cap is not None or super()._needs_more(rows)
+
+    def _within_cap(self, database: Database, intents: Sequence[Intent]) -> Sequence[Intent]:
+        """One worker at a time counts its letters."""
+        if self._cap is None or not intents:
+            return intents
         login = intents[0].login
         database.one("lock_cap", {"login": login})
-        most = cap(self._log.days_before(login))
+        most = self._cap(self._log.days_before(login))
         if most is None:
-            return len(intents)
+            return intents
         room = most - self._log.spent(login)[0]
         for number, intent in enumerate(intents):
             room -= intent.recipients
             if room < 0:
-                return number
-        return len(intents)
+                return intents[:number]
+        return intents
 
-    def _record_all(self, database: Database, outcomes: Sequence[CopyOutcome]) -> list[None]:
-        answers = super()._record_all(database, outcomes)
+    def _work_done(self, outcomes: Sequence[CopyOutcome]) -> Values | None:
         states = [outcome.state for outcome in outcomes]
         counts: dict[str, object] = {state.value: states.count(state) for state in DONE}
-        if any(counts.values()):
-            database.run("count_work", counts | {"owner": self.owner})
-        return answers
+        return counts | {"owner": self.owner} if any(counts.values()) else None
+
+    def _skip_missed(self, database: Database, missed: Sequence[int]) -> None:
+        """The same for all that nobody else is skipping at this moment."""
+        del missed
+        with database.joined(self._begin):
+            self._drop_unwanted(database)
 
     def _count_taken_back(self, database: Database) -> None:
         starts = [one.start for one in models.moved(database).values()]
@@ -410,7 +539,7 @@ class SharedRun(Run):
 
     def _drop_unwanted(self, database: Database) -> None:
         """The same in this revision alone."""
-        found = [row["id"] for row in database.all("unwanted_shared", self._which)]
+        found = [row["id"] for row in database.all("unwanted_shared", {"letter": self.letter})]
         if found:
             _skip_stopped(database, found, self._log.now)
 

@@ -39,9 +39,8 @@ CREATE TABLE copy (
     attempts      INTEGER NOT NULL DEFAULT 0,
     due_at        TEXT,
     waiting_since TEXT,                       -- first attempt since a person last queued it
-    owner         TEXT,                       -- who has it in hand, or had it last, where that counts
-    intended      INTEGER NOT NULL DEFAULT 0, -- 1: its final dot may be on its way
-    stopped       TEXT,                       -- why it must not go, set while it is in hand
+    owner         TEXT,                       -- who marked it, or had it last, where that counts
+    stopped       TEXT,                       -- why it is skipped unless the server takes it
     letter_date   TEXT,                       -- its Date header, from the first attempt on
     message_id    TEXT,
     token         TEXT,                       -- of its return path, from the first attempt on

@@ -22,7 +22,7 @@ from urllib.parse import quote
 from petition import system
 from petition.errors import LogDamaged, LogUnusable
 from petition.outbox import database, log_file
-from petition.outbox.database import Database, Query, Row, Values
+from petition.outbox.database import Database, Query, Row, Values, Written
 from petition.outbox.upgrades import bring_up_to_date, newest
 
 _BUSY_SECONDS = 10
@@ -182,13 +182,33 @@ class SqliteDatabase(Database):
 
     def run_rows(self, name: str, rows: Sequence[Sequence[object]], values: Values) -> int:
         """Run a query by some rows at a time: one by one is slower, and takes the GIL as often."""
-        query, changed = self._queries[name], 0
+        with self._explained():
+            return sum(cursor.rowcount for cursor in self._run_rows(name, rows, values))
+
+    def _run_rows(
+        self, name: str, rows: Sequence[Sequence[object]], values: Values
+    ) -> Iterator[sqlite3.Cursor]:
+        query = self._queries[name]
         for begin in range(0, len(rows), _ROWS):
             some = rows[begin : begin + _ROWS]
             text, names = _with_rows(query, len(some), len(some[0]))
             places = [*chain.from_iterable(some), *(values[one] for one in names)]
-            with self._explained():
-                changed += self._connection.execute(text, places).rowcount
+            yield self._connection.execute(text, places)
+
+    def write_down(self, rows: Written, values: Values, also: Values | None = None) -> set[int]:
+        """Write each kind by one statement, as far as `_ROWS` reaches."""
+        del also  # no workers here
+        with self.joined(self.transaction), self._explained():
+            changed = {row[0] for cur in self._run_rows("record", rows.done, values) for row in cur}
+            marked = {row[0] for cur in self._run_rows("mark", rows.marks, values) for row in cur}
+            changed |= marked
+            events = rows.events
+            if len(changed) < len(rows.done) + len(rows.marks):
+                events = [event for event in events if event[0] in changed]
+            self.run_rows("log_events", events, values)
+            if marked:
+                recipients = sum(mark.recipients for mark in rows.marks if mark.copy in marked)
+                self.run("add_attempt", {**values, "recipients": recipients})
         return changed
 
     def one(self, name: str, values: Values | None = None) -> Row | None:
@@ -518,18 +538,17 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
 def _with_rows(query: Query, rows: int, width: int) -> tuple[str, list[str]]:
     """A query with numbered places: for the values of so many rows, then for its parameters."""
     names: list[str] = []
+    [(table, columns)] = query.tables
 
     def put(found: re.Match[str]) -> str:
         if found["quoted"]:
             return found["quoted"]
-        if found["name"] != query.table:
+        if found["name"] != table:
             if found["name"] not in names:
                 names.append(found["name"])
             return f"?{rows * width + names.index(found['name']) + 1}"
         begins = range(1, rows * width, width)
-        one_by_one = (
-            ", ".join(f"?{begin + at}" for at in range(query.columns)) for begin in begins
-        )
+        one_by_one = (", ".join(f"?{begin + at}" for at in range(len(columns))) for begin in begins)
         return ", ".join(f"({one})" for one in one_by_one)
 
     return _PARAMETER.sub(put, query.text), names

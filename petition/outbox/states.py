@@ -17,7 +17,7 @@ class State(StrEnum):
     """
 
     QUEUED = "queued"  # to be sent
-    SENDING = "sending"  # in the hand of a run; once marked, its final dot may be on its way
+    SENDING = "sending"  # marked by a run: its final dot may be on its way
     SENT = "sent"  # the server took responsibility: 2xx to the final dot (RFC 5321 4.2.5)
     DEFERRED = "deferred"  # the server asked us to retry later; waits until it is due
     FAILED = "failed"  # the server refused it for good, or deferred it for five days
@@ -28,13 +28,16 @@ class State(StrEnum):
 
 # (from, to): what a crash at this transition leaves behind.
 TRANSITIONS: dict[tuple[State, State], str] = {
-    (State.QUEUED, State.SENDING): "still queued, or sending without a mark: queued again",
-    (State.DEFERRED, State.SENDING): "still deferred, or sending without a mark: queued again",
-    (State.SENDING, State.SENT): "sending with a mark: uncertain, as the reply was not kept",
-    (State.SENDING, State.DEFERRED): "before the mark: queued again; after it: uncertain",
-    (State.SENDING, State.FAILED): "before the mark: queued again; after it: uncertain",
-    (State.SENDING, State.UNCERTAIN): "sending with a mark: the next run makes it uncertain",
-    (State.SENDING, State.QUEUED): "sending without a mark: the next run makes it queued",
+    # The mark. No commit, no dot; but a commit whose answer was lost counts as one.
+    (State.QUEUED, State.SENDING): "still queued: sent by the next run; or sending: uncertain",
+    (State.DEFERRED, State.SENDING): "still deferred: sent when due; or sending: uncertain",
+    # What the server said. Before the mark (MAIL, RCPT, DATA) it is one commit with the transition
+    # to sending, so that a crash leaves the copy waiting as it was.
+    (State.SENDING, State.SENT): "sending: uncertain, as the reply was not kept",
+    (State.SENDING, State.DEFERRED): "sending: uncertain, as the reply was not kept",
+    (State.SENDING, State.FAILED): "sending: uncertain, as the reply was not kept",
+    (State.SENDING, State.UNCERTAIN): "sending: the next run makes it uncertain",
+    (State.SENDING, State.QUEUED): "sending: uncertain, though the final dot did not go",
     (State.DEFERRED, State.FAILED): "still deferred: failed when the next run begins",
     # The server turned out to refuse all letters: a run takes back what it charged.
     (State.DEFERRED, State.QUEUED): "still deferred: sent when it is due",

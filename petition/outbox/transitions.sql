@@ -56,19 +56,16 @@ WHERE state = 'deferred' AND (due_at > :horizon OR waiting_since > :now)
   AND (letter = :letter OR :letter IS NULL)
 
 -- :name pick_orphans
--- Copies in the hand of a dead run (the caller owns the log, so every other run is dead).
+-- Copies that a dead run marked (the caller owns the log, so every other run is dead).
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT id, state, CASE intended WHEN 1 THEN 'uncertain' ELSE 'queued' END,
-       CASE intended WHEN 1 THEN :reason ELSE '' END
-FROM copy WHERE state = 'sending'
+SELECT id, state, 'uncertain', :reason FROM copy WHERE state = 'sending'
 
 -- :name adopt
--- Give each orphan the state that its mark proves; the owner of an uncertain one may know more.
-UPDATE copy SET (state, reason) = (
-        SELECT to_state, moving.reason FROM moving WHERE moving.copy = copy.id
+-- Make them uncertain; the owner stays, as it may know more.
+UPDATE copy SET state = 'uncertain', reason = (
+        SELECT moving.reason FROM moving WHERE moving.copy = copy.id
     ),
-    attempts = attempts + intended, owner = CASE intended WHEN 1 THEN owner END, intended = 0,
-    updated_at = :now
+    attempts = attempts + 1, updated_at = :now
 WHERE id IN (SELECT moving.copy FROM moving)
 
 -- :name pick_late
@@ -101,6 +98,11 @@ FROM copy
 WHERE id IN (:copies[]) AND state IN WAITING
   AND (stopped IS NOT NULL OR newest = 0
        OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded))
+
+-- :name pick_answered
+-- A copy whose person has answered since it was queued, if it waits.
+INSERT INTO moving (copy, from_state, to_state, reason)
+SELECT id, state, 'skipped', :reason FROM copy WHERE id = :copy AND state IN WAITING
 
 -- :name pick_taken_back
 -- Copies whose attempt was just undone.
@@ -160,12 +162,12 @@ WHERE copy.state IN WAITING
 
 -- :name in_hand
 -- Copies that a run has in hand: of one letter or all, to one mailbox or all.
-SELECT id, letter, revision, mailbox, row_id, intended FROM copy
+SELECT id, letter, revision, mailbox, row_id FROM copy
 WHERE state = 'sending' AND (letter = :letter OR :letter IS NULL)
   AND (folded = :folded OR :folded IS NULL)
 
 -- :name stop
--- Stop a copy in hand: its run checks this before the final dot.
+-- Skip a copy in hand unless the server takes it: its final dot may be on its way.
 UPDATE copy SET stopped = :reason WHERE id = :copy AND state = 'sending'
 
 -- :name suppress

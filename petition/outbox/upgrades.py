@@ -98,8 +98,16 @@ def _to_10(database: Database) -> None:
     database.run("to_10_events")
 
 
+def _to_11(database: Database) -> None:
+    """A copy is `sending` from its mark on: those that a dead run only had in hand wait again."""
+    now = {"now": stamp(datetime.now(UTC))}
+    for query in ("to_11_log_queued", "to_11_queued", "to_11_log_stopped", "to_11_stopped"):
+        database.run(query, now)
+    database.run("to_11_intended")
+
+
 # By the schema that a step leads to.
-_STEPS: dict[int, Callable[[Database], None]] = {9: _to_9, 10: _to_10}
+_STEPS: dict[int, Callable[[Database], None]] = {9: _to_9, 10: _to_10, 11: _to_11}
 
 
 def _is_old(database: Database) -> bool:

@@ -127,3 +127,28 @@ UPDATE event SET
     from_state = CASE from_state WHEN 'suppressed' THEN 'skipped' ELSE from_state END,
     to_state = CASE to_state WHEN 'suppressed' THEN 'skipped' ELSE to_state END
 WHERE from_state = 'suppressed' OR to_state = 'suppressed'
+
+-- :name to_11_log_queued
+-- Record that copies without a mark wait again.
+INSERT INTO event (copy, at, from_state, to_state)
+SELECT id, :now, 'sending', 'queued' FROM copy WHERE state = 'sending' AND intended = 0 ORDER BY id
+
+-- :name to_11_queued
+-- Queue them.
+UPDATE copy SET state = 'queued', owner = NULL, updated_at = :now
+WHERE state = 'sending' AND intended = 0
+
+-- :name to_11_log_stopped
+-- Record that those that somebody stopped are not sent.
+INSERT INTO event (copy, at, from_state, to_state, reason)
+SELECT id, :now, 'queued', 'skipped', stopped FROM copy
+WHERE state = 'queued' AND stopped IS NOT NULL ORDER BY id
+
+-- :name to_11_stopped
+-- Skip them.
+UPDATE copy SET state = 'skipped', reason = stopped, stopped = NULL, updated_at = :now
+WHERE state = 'queued' AND stopped IS NOT NULL
+
+-- :name to_11_intended
+-- Every copy that is sending is marked.
+ALTER TABLE copy DROP COLUMN intended

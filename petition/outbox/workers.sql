@@ -153,11 +153,10 @@ SELECT owner FROM worker WHERE ended_at IS NULL
 SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)
 
 -- :name pick_orphans_of
--- Copies in the hand of owners that are no more.
+-- Copies that owners marked who are no more.
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT id, state, CASE intended WHEN 1 THEN 'uncertain' ELSE 'queued' END,
-       CASE intended WHEN 1 THEN :reason::text ELSE '' END
-FROM copy WHERE state = 'sending' AND owner IN (:owners[])
+SELECT id, state, 'uncertain', :reason::text FROM copy
+WHERE state = 'sending' AND owner IN (:owners[])
 
 -- :name revision_due
 -- The revision of the copy of a letter that is to be sent first.
@@ -175,24 +174,45 @@ SELECT revision FROM (
     ) AS waiting
 ) AS both_kinds LIMIT 1
 
--- :name claimable_shared
--- Copies of a revision that can be sent now and that no other worker is about to take: first the deferred
--- ones that are due, then the queued ones.
-SELECT id FROM (
+-- :name blocks_ready
+-- Blocks of so many ids with copies of a revision that can be sent now: those that are due first. Not
+-- those blocks that other workers have.
+SELECT block FROM (
     SELECT * FROM (
-        SELECT id FROM copy
+        SELECT id / :size AS block, 0 AS turn FROM copy
         WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
-          AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:damaged[])
-        ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+          AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:in_hand[])
+          AND id / :size NOT IN (:others[])
+        ORDER BY due_at LIMIT :limit
     ) AS due
     UNION ALL
     SELECT * FROM (
-        SELECT id FROM copy
+        SELECT id / :size AS block, 1 AS turn FROM copy
         WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL
-          AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:damaged[])
-        ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
+          AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:in_hand[])
+          AND id / :size NOT IN (:others[])
+        ORDER BY id LIMIT :limit
     ) AS waiting
-) AS both_kinds LIMIT :limit
+) AS both_kinds GROUP BY block ORDER BY MIN(turn), block
+
+-- :name take_block
+-- Take a block of a letter while this connection lives, if no other worker has it.
+SELECT pg_try_advisory_lock(hashtextextended(current_schema() || ':' || :letter || ':block', :block))
+
+-- :name leave_block
+-- Give it up.
+SELECT pg_advisory_unlock(hashtextextended(current_schema() || ':' || :letter || ':block', :block))
+
+-- :name ready_in_block
+-- The copies of a block that can be sent now: first the deferred ones that are due.
+SELECT id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
+    attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
+    enhanced_code, reply, updated_at, folded, queued_as, twin, binding
+FROM copy
+WHERE id >= :first AND id < :first + :size AND letter || '' = :letter AND newest = 1
+  AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:in_hand[])
+  AND (state || '' = 'queued' AND due_at IS NULL OR state || '' = 'deferred' AND due_at <= :now)
+ORDER BY due_at, id LIMIT :limit
 
 -- :name waiting_shared
 -- How many copies of a revision could be claimed now.

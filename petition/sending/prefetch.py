@@ -1,4 +1,4 @@
-"""The next copies, claimed a few ahead, and the route that they take."""
+"""The next copies, read a few ahead, and the route that they take."""
 
 import asyncio
 import math
@@ -6,13 +6,13 @@ import ssl
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import chain
 
 from petition.campaign.server import Server
 from petition.credentials import Secret
 from petition.merge.message import Email
 from petition.outbox.models import Copy
 from petition.outbox.run import Run
+from petition.outbox.states import State
 from petition.sending.circuit_breaker import RunResult
 from petition.sending.rate_limit import NO_CAP, Pace
 from petition.sending.retry import RetrySchedule
@@ -78,7 +78,7 @@ class Route:
                 await left.close()
 
 
-# Copies in hand for each connection: few in a slow run, as they can no longer be withdrawn.
+# Copies in hand for each connection: few in a slow run, which others may help.
 AHEAD = 8
 AHEAD_WHEN_PACED = 2
 _SHARE = 20  # once a daily cap is reached, waiting is worth it for this part of it
@@ -96,16 +96,16 @@ class Prefetch:
         self._pace = route.pace
         self._in_hand: deque[Copy] = deque()
         self._held: dict[str, deque[Copy]] = {}
-        self._aside: list[Copy] = []  # until the end of this run
-        self._is_dry = False  # the last claim returned less than was asked for
-        self._unfinished = 0  # claimed, and not yet recorded
-        self._claiming = asyncio.Lock()
+        self._aside: set[int] = set()  # ids, until the end of this run
+        self._is_dry = False  # the last look found nothing
+        self._unfinished: set[int] = set()  # ids that were read, and are not yet recorded
+        self._fetching = asyncio.Lock()
         self._ahead: asyncio.Task[None] | None = None
         self._fault: Exception | None = None
         each = AHEAD if route.pace.is_free else AHEAD_WHEN_PACED
         connections = min(route.server.connections, route.pace.connections)
         self._batch = each * connections
-        self._past = 0  # the last copy that was seen while claiming past full domains
+        self._past = 0  # the last queued copy that was read
         self._full: list[str] = []
         self._days_before: tuple[str, int] = ("", 0)  # at an hour, how many
 
@@ -115,7 +115,7 @@ class Prefetch:
             return copy
         while self._in_hand:
             copy = self._in_hand.popleft()
-            self._claim_ahead()
+            self._fetch_ahead()
             if not self._is_held(copy):
                 return copy
         if self._is_dry:
@@ -146,24 +146,25 @@ class Prefetch:
     def _may_go(self) -> list[str]:
         return [domain for domain in self._held if not self._pace.is_paused(domain)]
 
-    async def _claim_past_full(self, batch: int) -> list[Copy]:
-        """Claim copies, except to domains of which enough are held already."""
-        # Nobody else queues copies of this run, so that all before the last seen are to these
-        # domains unless one was put back.
+    async def _fetch(self, batch: int) -> list[Copy]:
+        """The next copies, except to domains of which enough are held already."""
         held = (domain for domain, copies in self._held.items() if len(copies) >= HELD)
         full = sorted({*held, *self._pace.paused})
         if full != self._full:
             self._full, self._past = full, 0
-        claimed = await self._run.claim(batch, full, self._past if full else 0)
-        if self._past and not claimed:
+        in_hand = self._unfinished | self._aside
+        found = await self._run.fetch(batch, full=full, past=self._past, in_hand=in_hand)
+        if self._past and not found:  # those before may have been put back, or queued again
             self._past = 0
-            claimed = await self._run.claim(batch, full)
-        self._past = max((copy.id for copy in claimed if not copy.attempts), default=self._past)
-        return claimed
+            found = await self._run.fetch(batch, full=full, in_hand=in_hand)
+        self._past = max(
+            (copy.id for copy in found if copy.state is State.QUEUED), default=self._past
+        )
+        return found
 
-    def _claim_ahead(self) -> None:
+    def _fetch_ahead(self) -> None:
         if len(self._in_hand) <= self._batch // 2 and self._ahead is None and not self._is_dry:
-            self._ahead = asyncio.create_task(self._claim_more())
+            self._ahead = asyncio.create_task(self._fetch_more())
 
     def give_back(self, copy: Copy) -> None:
         """Return a copy that was taken and not begun."""
@@ -173,58 +174,56 @@ class Prefetch:
             self._in_hand.appendleft(copy)
 
     def put_aside(self, copy: Copy) -> None:
-        """Leave a copy that was taken out of this run; it is queued again at the end."""
-        self._aside.append(copy)
-        self._unfinished -= 1
+        """Leave a copy that was taken out of this run."""
+        self._aside.add(copy.id)
+        self._unfinished.discard(copy.id)
 
-    def note_recorded(self) -> None:
+    def note_recorded(self, copy: Copy) -> None:
         """A copy that was taken is recorded."""
-        self._unfinished -= 1
+        self._unfinished.discard(copy.id)
 
     async def has_more(self) -> bool:
-        """Whether a copy is in hand, after claiming some if there was none."""
-        async with self._claiming:
+        """Whether a copy is in hand, after reading some if there was none."""
+        async with self._fetching:
             if self._fault:
                 raise self._fault
-            return bool(self._in_hand) or await self._claim() or bool(self._may_go())
+            return bool(self._in_hand) or await self._fetch_some() or bool(self._may_go())
 
     async def room(self) -> int:
         """How many letters may go now, with those in hand; NO_CAP without a daily cap."""
         room = await self._room_under_cap()
-        return NO_CAP if room is None else self._unfinished + room
+        return NO_CAP if room is None else len(self._unfinished) + room
 
-    async def take_all(self) -> list[Copy]:
-        """All that is still in hand, at the end of a run."""
-        async with self._claiming:
-            left = [*self._in_hand, *chain.from_iterable(self._held.values())]
+    async def forget_all(self) -> None:
+        """Put down all that is still in hand, at the end of a run: it waits as before."""
+        async with self._fetching:
             self._in_hand.clear()
             self._held.clear()
-            self._unfinished -= len(left)
-            left += self._aside
+            self._unfinished.clear()
             self._aside.clear()
-            return left
+            self._past = 0
 
-    async def _claim_more(self) -> None:
+    async def _fetch_more(self) -> None:
         try:
-            async with self._claiming:
-                await self._claim()
+            async with self._fetching:
+                await self._fetch_some()
         except Exception as fault:  # noqa: BLE001 (it is raised again where more is asked for)
             self._fault = fault
         finally:
             self._ahead = None
 
-    async def _claim(self) -> bool:
+    async def _fetch_some(self) -> bool:
         batch = self._batch
         if (room := await self._room_under_cap()) is not None:
             batch = min(batch, room)
         if batch < 1 or self._result.is_over:
             self._is_dry = True
             return False
-        claimed = await self._claim_past_full(batch)
-        self._in_hand.extend(claimed)
-        self._unfinished += len(claimed)
-        self._is_dry = len(claimed) < batch
-        return bool(claimed)
+        found = await self._fetch(batch)
+        self._in_hand.extend(found)
+        self._unfinished.update(copy.id for copy in found)
+        self._is_dry = not found
+        return bool(found)
 
     async def _cap(self, login: str) -> int | None:
         if not self._pace.warm_up:
@@ -242,8 +241,8 @@ class Prefetch:
         if await self._run.ask(lambda log: log.count_from_now(login)):
             self._result.clock_was_ahead = True
         spent, _ = await self._run.ask(lambda log: log.spent(login))
-        room = (cap - spent) // self._each - self._unfinished
-        if room < 1 and self._unfinished == 0:
+        room = (cap - spent) // self._each - len(self._unfinished)
+        if room < 1 and not self._unfinished:
             worthwhile = max(1, cap // self._each // _SHARE)
             if waiting := await self._run.waiting(worthwhile):
                 needed = spent - cap + self._each * waiting

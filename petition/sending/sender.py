@@ -1,4 +1,4 @@
-"""Sends the copies that a run claims: merge, transact, record.
+"""Sends the copies of a run: merge, transact, record.
 
 A few connections share the work. Each takes the next copy, merges it, waits for its turn, hands it
 to the server and records the reply; where nothing prevents it, the commands of the next copy go
@@ -20,6 +20,7 @@ from petition.address import Mailbox, folded
 from petition.campaign.people import Person
 from petition.errors import LogForked, LogUnusable, MergeHindered, MergeRefused, PetitionError
 from petition.merge.message import Email, Merger
+from petition.outbox.committer import resolve
 from petition.outbox.enqueue import ListedRow
 from petition.outbox.manual import is_suppressed
 from petition.outbox.models import Copy
@@ -89,7 +90,7 @@ def outcome_of(
             state, reason = State.FAILED, f"deferred for {retry.given_up_after}"
     refused = [f"the server refused {who}: {said}" for who, said in done.also_refused]
     return CopyOutcome(
-        copy=letter.copy.id,
+        copy=letter.copy,
         state=state,
         charge=state is not State.QUEUED,
         reason="; ".join(filter(None, [reason, *refused])),
@@ -396,17 +397,17 @@ class Mailer:
         """Make the intent durable, and with it the result of the letter before."""
         email = letter.email
         await self._run.begin()
-        marked = self._run.intend(
-            Intent(
-                copy=letter.copy.id,
-                letter_date=letter.date,
-                message_id=email.message_id,
-                data=email.data,
-                is_kept=self._route.keep_bytes,
-                login=self._login,
-                recipients=len(email.envelope.rcpt_to),
-            )
+        marked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        intent = Intent(
+            copy=letter.copy,
+            letter_date=letter.date,
+            message_id=email.message_id,
+            data=email.data,
+            is_kept=self._route.keep_bytes,
+            login=self._login,
+            recipients=len(email.envelope.rcpt_to),
         )
+        self._run.intend(intent, partial(resolve, marked))
         await self._read_ahead(connection)  # while the disk works
         await self._settle(connection)
         if may_go := await marked:
@@ -463,7 +464,7 @@ class Mailer:
             self._put_aside(copy, _hindrance(fault))
             return None
         except MergeRefused as refusal:
-            self._record(connection, copy, CopyOutcome(copy.id, State.FAILED, False, str(refusal)))
+            self._record(connection, copy, CopyOutcome(copy, State.FAILED, False, str(refusal)))
             return None
         self._hindered_in_a_row = 0
         return MergedCopy(copy, email, outgoing, date)
@@ -544,7 +545,9 @@ class Mailer:
     def _record(self, connection: Connection, copy: Copy, outcome: CopyOutcome) -> CopyResult:
         self._finished += outcome.state not in WAITING
         told = CopyResult(copy, outcome.state, outcome.reply or outcome.reason)
-        connection.recorded.append((self._run.record(outcome), told))
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._run.record(outcome, partial(resolve, durable))
+        connection.recorded.append((durable, told))
         return told
 
     async def _take_back(self, charged: list[CopyResult], reason: str) -> None:
@@ -562,7 +565,7 @@ class Mailer:
         while connection.recorded:
             durable, told = connection.recorded.popleft()
             await durable
-            self._prefetch.note_recorded()
+            self._prefetch.note_recorded(told.copy)
             self._tell(told)
 
     def _look_at_result(self) -> None:
@@ -570,11 +573,8 @@ class Mailer:
             self._stop.set()
 
     async def _finish(self) -> None:
-        """Put back what is still in hand, and suppress mailboxes that do not exist."""
-        left = await self._prefetch.take_all()
-        await asyncio.gather(
-            *(self._run.record(CopyOutcome(copy.id, State.QUEUED, False)) for copy in left)
-        )
+        """Put down what is still in hand, and suppress mailboxes that do not exist."""
+        await self._prefetch.forget_all()
         if unknown := self._breaker.to_suppress(at_end=True):
             await self._run.suppress(unknown, Reason.NO_MAILBOX)
 

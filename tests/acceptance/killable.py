@@ -69,6 +69,23 @@ def after_awaiting(owner: Any, name: str, point: Point) -> None:
     setattr(owner, name, wrapped)
 
 
+def before_telling(owner: Any, name: str, point: Point) -> None:
+    original = getattr(owner, name)
+
+    def wrapped(self: Any, row: Any, told: Function) -> Any:
+        def then(answer: Any, fault: Any) -> None:
+            point.pass_by()
+            told(answer, fault)
+
+        return original(self, row, then)
+
+    setattr(owner, name, wrapped)
+
+
+def is_result(_database: Any, name: str, rows: Any, *_: Any) -> bool:
+    return name == "log_events" and any(row[1] == "sending" for row in rows)
+
+
 def runs(query: str) -> Function:
     return lambda _database, name, *_: name == query
 
@@ -83,22 +100,21 @@ POINTS: dict[str, Function] = {
         SqliteDatabase, "run", point, runs("log_enqueued")
     ),
     "when all is queued": lambda point: after(Listing, "carry_out", point),
-    "in the middle of a claim": lambda point: before(SqliteDatabase, "all", point, runs("claim")),
-    "behind a claim": lambda point: after_awaiting(Run, "claim", point),
+    "behind reading ahead": lambda point: after_awaiting(Run, "fetch", point),
     "before DATA": lambda point: before(Conversation, "_write", point, writes(b"DATA\r\n")),
     "behind DATA": lambda point: after(Conversation, "_write", point, writes(b"DATA\r\n")),
     "before the mark": lambda point: before(Run, "intend", point),
-    "in the middle of the mark": lambda point: after(
-        SqliteDatabase, "run_rows", point, runs("intend")
+    "in the middle of the mark": lambda point: before(
+        SqliteDatabase, "run", point, runs("add_attempt")
     ),
-    "behind the mark": lambda point: after_awaiting(Run, "intend", point),
+    "behind the mark": lambda point: before_telling(Run, "intend", point),
     "before the dot": lambda point: before(Conversation, "_write", point, writes(b"\r\n.\r\n")),
     "behind the dot": lambda point: after(Conversation, "_write", point, writes(b"\r\n.\r\n")),
     "before the record": lambda point: before(Run, "record", point),
-    "in the middle of the record": lambda point: after(
-        SqliteDatabase, "run_rows", point, runs("record")
+    "in the middle of the record": lambda point: before(
+        SqliteDatabase, "run_rows", point, is_result
     ),
-    "behind the record": lambda point: after_awaiting(Run, "record", point),
+    "behind the record": lambda point: before_telling(Run, "record", point),
 }
 
 # And of what the next run does first with what a killed one left in hand.

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from petition.campaign.folder import load_campaign
 from petition.outbox.log import Log
@@ -9,6 +10,7 @@ from petition.outbox.run import CopyOutcome, Intent, Run
 from petition.outbox.states import State
 from petition.prepare import SendOptions, enqueue, prepare
 from tests.acceptance.small import SmallCampaign
+from tests.unit.outbox.hand import record, told_of
 
 DUE = datetime(2099, 1, 1, tzinfo=UTC)
 REPLIES = {
@@ -33,16 +35,17 @@ def queue(campaign: SmallCampaign, letter: str = "open-letter", **states: State)
 
 async def _finish(log: Log, letter: str, states: dict[str, State]) -> None:
     run = Run(log, letter)
-    for copy in await run.claim(10_000):
+    for copy in await run.fetch(10_000):
         state = states.get(copy.row_id, State.QUEUED)
         now = datetime.now(UTC)
         if state is not State.QUEUED:
-            intent = Intent(copy.id, now, f"<{copy.row_id}@x.example>", b"", True, "login", 1)
-            assert await run.intend(intent)
+            intent = Intent(copy, now, f"<{copy.row_id}@x.example>", b"", True, "login", 1)
+            assert await told_of(partial(run.intend, intent))
         code, enhanced, text = REPLIES.get(state, (None, None, None))
-        await run.record(
+        await record(
+            run,
             CopyOutcome(
-                copy=copy.id,
+                copy=copy,
                 state=state,
                 charge=state is not State.QUEUED,
                 due_at=DUE if state is State.DEFERRED else None,
@@ -52,20 +55,21 @@ async def _finish(log: Log, letter: str, states: dict[str, State]) -> None:
                 reply=text,
                 server="mx.test:25",
                 milliseconds=12,
-            )
+            ),
         )
     await run.close()
 
 
 def leave_in_hand(campaign: SmallCampaign, *marked: str, letter: str = "open-letter") -> None:
-    """Leave a log as a run that was killed leaves it: everything claimed, some copies marked."""
+    """Leave a log as a run that was killed leaves it: some copies marked."""
 
     async def steps(log: Log) -> None:
         run = Run(log, letter)
-        for copy in await run.claim(10_000):
+        for copy in await run.fetch(10_000):
             if copy.row_id in marked:
                 moment = datetime.now(UTC) - timedelta(seconds=1)
-                assert await run.intend(Intent(copy.id, moment, "<m@x>", b"", True, "login", 1))
+                intent = Intent(copy, moment, "<m@x>", b"", True, "login", 1)
+                assert await told_of(partial(run.intend, intent))
         await run.close()
 
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:

@@ -189,6 +189,7 @@ def test_no_reply_reaches_the_terminal_as_a_command(campaign: SmallCampaign):
 
     from petition.outbox.log import Log
     from petition.outbox.run import CopyOutcome, Run
+    from tests.unit.outbox.hand import record
 
     queue(campaign)
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:
@@ -199,10 +200,9 @@ def test_no_reply_reaches_the_terminal_as_a_command(campaign: SmallCampaign):
 
         async def refuse() -> None:
             run = Run(log, "open-letter")
-            for copy, reply in zip(await run.claim(3), HOSTILE, strict=False):
-                await run.record(
-                    CopyOutcome(copy.id, State.FAILED, True, reply_code=550, reply=reply)
-                )
+            for copy, reply in zip(await run.fetch(3), HOSTILE, strict=False):
+                refused = CopyOutcome(copy, State.FAILED, True, reply_code=550, reply=reply)
+                await record(run, refused)
             await run.close()
 
         asyncio.run(refuse())

@@ -13,6 +13,7 @@ import pytest
 from petition.campaign.settings import PaceSettings
 from petition.outbox import manual
 from petition.outbox.database import moment, stamp
+from petition.outbox.committer import Told
 from petition.outbox.log import Log
 from petition.outbox.run import Intent, Run
 from petition.outbox.states import State
@@ -177,14 +178,12 @@ def test_what_is_withdrawn_while_the_server_is_asked_gets_no_dot(tmp_path: Path)
         async with ScriptedServer({}) as server:
             intend = Run.intend
 
-            async def intends(run: Run, intent: Intent) -> bool:
+            def intends(run: Run, intent: Intent, told: Told) -> None:
                 if next(withdrawn, False):
                     with Log(f"sqlite:///{tmp_path}/petition.db") as beside:
-                        taken = await asyncio.to_thread(
-                            manual.withdraw, beside, "open-letter", None
-                        )
-                        seen.extend(one.mailbox for one in taken.stopped)
-                return await intend(run, intent)
+                        taken = manual.withdraw(beside, "open-letter", None)
+                        seen.extend(one.mailbox for one in taken.moved)
+                intend(run, intent, told)
 
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(Run, "intend", intends)

@@ -315,7 +315,7 @@ def test_the_mark_of_a_letter_is_durable_before_its_dot(tmp_path: Path):
                 if len(server.letters) > seen:
                     seen = len(server.letters)
                     rows = scene.log.database._connection.execute(
-                        "SELECT COUNT(*) FROM copy WHERE intended = 1 OR state = 'sent'"
+                        "SELECT COUNT(*) FROM copy WHERE state IN ('sending', 'sent')"
                     )
                     marked.append(rows.fetchone()[0] - seen)
             return await running

@@ -1,8 +1,12 @@
 """Brings a copy to a state by the very steps that a run takes."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
+from petition.outbox.committer import Told, resolve
 from petition.outbox.log import Log
 from petition.outbox.models import Copy
 from petition.outbox.run import CopyOutcome, Intent, Run
@@ -13,25 +17,37 @@ CHARGED = {State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN}
 
 
 def intent_of(copy: Copy) -> Intent:
-    return Intent(copy.id, NOW, f"<{copy.id}@x>", b"bytes", True, "login", 1)
+    return Intent(copy, NOW, f"<{copy.id}@x>", b"bytes", True, "login", 1)
 
 
 def outcome_of(copy: Copy, state: State, **more: object) -> CopyOutcome:
     due = NOW + timedelta(days=9999) if state is State.DEFERRED else None
-    return CopyOutcome(copy.id, state, state in CHARGED, due_at=due, letter_date=NOW, **more)
+    return CopyOutcome(copy, state, state in CHARGED, due_at=due, letter_date=NOW, **more)
+
+
+def mark(run: Run, copy: Copy) -> "asyncio.Future[bool]":
+    return told_of(partial(run.intend, intent_of(copy)))
+
+
+def record(run: Run, outcome: CopyOutcome) -> "asyncio.Future[None]":
+    return told_of(partial(run.record, outcome))
+
+
+def told_of(call: Callable[[Told], None]) -> "asyncio.Future[Any]":
+    future = asyncio.get_running_loop().create_future()
+    call(partial(resolve, future))
+    return future
 
 
 def bring_to(log: Log, name: str, state: State) -> None:
-    """Claim everything that waits, finish the copy of one person, put the others back."""
+    """Mark and finish the copy of one person."""
 
     async def steps() -> None:
         run = Run(log, "open")
-        for copy in await run.claim(1000):
+        for copy in await run.fetch(1000):
             if copy.row_id == name:
-                assert await run.intend(intent_of(copy))
-                await run.record(outcome_of(copy, state))
-            else:
-                await run.record(outcome_of(copy, State.QUEUED))
+                assert await mark(run, copy)
+                await record(run, outcome_of(copy, state))
         await run.close()
 
     asyncio.run(steps())

@@ -96,7 +96,7 @@ def test_what_hooks_into_a_table_of_postgresql_is_refused(postgres: Postgres, st
 async def claim(log: Log) -> None:
     run = Run(log, "open")
     try:
-        await run.claim(10)
+        await run.fetch(10)
     finally:
         await run.close()
 

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -11,17 +12,27 @@ from petition.errors import LogUnusable
 from petition.outbox.committer import Committer, on_thread
 from petition.outbox.log import Log
 from tests import PATIENCE
+from tests.unit.outbox.hand import told_of
 
 
-def run_steps(log: Log, steps, rows=()):
+def run_steps(log: Log, steps, keep=None):
+    def commit_all(rows, some):
+        with log.database.transaction():
+            answers = keep(log.database, rows) if rows else []
+            return [*answers, *(step(log.database) for step in some)]
+
     async def main():
-        committer = Committer(log.database, rows)
+        committer = Committer(log.database, commit_all)
         try:
             return await steps(committer)
         finally:
             await committer.close()
 
     return asyncio.run(main())
+
+
+def added(committer: Committer, row: object):
+    return told_of(partial(committer.add, row))
 
 
 def note(name: str):
@@ -59,9 +70,9 @@ def test_rows_that_gather_are_taken_at_once_and_each_has_its_answer(log: Log):
         return [note(name)(database) for name in names]
 
     async def steps(committer: Committer):
-        return await asyncio.gather(*(committer.add(keep, name) for name in ("a", "b", "a")))
+        return await asyncio.gather(*(added(committer, name) for name in ("a", "b", "a")))
 
-    assert run_steps(log, steps, [keep]) == [1, 1, 0]
+    assert run_steps(log, steps, keep) == [1, 1, 0]
     assert [name for call in calls for name in call] == ["a", "b", "a"]
     assert kept(log, "a")
     assert kept(log, "b")
@@ -75,10 +86,10 @@ def test_a_row_that_fails_takes_no_other_with_it(log: Log):
         return kept_now
 
     async def steps(committer: Committer):
-        rows = (committer.add(keep, name) for name in ("before", "bad", "behind"))
+        rows = (added(committer, name) for name in ("before", "bad", "behind"))
         return await asyncio.gather(*rows, committer.commit(note("step")), return_exceptions=True)
 
-    before, fault, behind, step = run_steps(log, steps, [keep])
+    before, fault, behind, step = run_steps(log, steps, keep)
     assert (before, behind, step) == (1, 1, 1)
     assert isinstance(fault, ValueError)
     assert [kept(log, name) for name in ("before", "bad", "behind")] == [True, False, True]

@@ -17,7 +17,7 @@ from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.outbox.sqlite import SqliteDatabase
 from petition.outbox.states import State
-from tests.unit.outbox.hand import bring_to, intent_of, outcome_of
+from tests.unit.outbox.hand import bring_to, mark, outcome_of, record
 
 pytestmark = pytest.mark.sqlite
 
@@ -100,9 +100,9 @@ def killed(log: Log, queue: Callable[..., object], tmp_path: Path) -> Path:
 
     async def send() -> None:
         run = Run(log, "open")
-        [copy] = await run.claim(1)
-        assert await run.intend(intent_of(copy))
-        await run.record(outcome_of(copy, State.SENT))
+        [copy] = await run.fetch(1)
+        assert await mark(run, copy)
+        await record(run, outcome_of(copy, State.SENT))
         await asyncio.to_thread(copy_files)
         await run.close()
 

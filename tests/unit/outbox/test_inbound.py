@@ -13,7 +13,7 @@ from petition.outbox.log import Log
 from petition.outbox.models import Copy
 from petition.outbox.run import Run
 from petition.outbox.states import State
-from tests.unit.outbox.hand import bring_to, intent_of, outcome_of
+from tests.unit.outbox.hand import bring_to, mark, outcome_of, record
 
 
 def answer_to(copy: int, words: str) -> Received:
@@ -97,10 +97,10 @@ def test_a_bounce_that_comes_before_the_servers_answer_counts_when_that_is_known
 
     async def steps() -> list[list[tuple[str, ...]]]:
         run = Run(log, "open")
-        (copy,) = await run.claim(10)
-        assert await run.intend(intent_of(copy))
+        (copy,) = await run.fetch(10)
+        assert await mark(run, copy)
         seen = [read(bounce), read(bounce)]
-        await run.record(outcome_of(copy, State.SENT))
+        await record(run, outcome_of(copy, State.SENT))
         seen += [read(bounce), read(bounce)]
         await run.close()
         return seen

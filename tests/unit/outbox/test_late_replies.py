@@ -16,7 +16,7 @@ from petition.outbox.workers import keep_settings
 from petition.sending.job_queue import make_tables
 from tests.servers.postgres import Postgres
 from tests.unit.outbox.conftest import NOW, frozen, listed, stage
-from tests.unit.outbox.hand import intent_of, outcome_of
+from tests.unit.outbox.hand import mark, outcome_of, record
 from tests.unit.outbox.test_transitions import assert_events_lead_to_the_states
 
 SAID = {
@@ -31,9 +31,9 @@ def marked_by_one_that_died(log: Log, *, says: State) -> tuple[str, list[CopyOut
 
     async def steps() -> tuple[str, list[CopyOutcome]]:
         run = Run(log, "open")
-        copies = await run.claim(10)
+        copies = await run.fetch(10)
         for copy in copies:
-            assert await run.intend(intent_of(copy))
+            assert await mark(run, copy)
         await run.close()
         return run.owner, [outcome_of(copy, says, **SAID[says]) for copy in copies]
 
@@ -170,14 +170,14 @@ def test_a_run_keeps_the_replies_that_it_could_not_write(log: Log, queue: Callab
 
     async def steps() -> tuple[Run, list[CopyOutcome]]:
         run = Run(log, "open")
-        ann, bob, cy = await run.claim(3)
+        ann, bob, cy = await run.fetch(3)
         for copy in (ann, bob, cy):
-            assert await run.intend(intent_of(copy))
-        await run.record(outcome_of(ann, State.SENT, **SAID[State.SENT]))
+            assert await mark(run, copy)
+        await record(run, outcome_of(ann, State.SENT, **SAID[State.SENT]))
         log.database._connection.execute("PRAGMA query_only = ON")
         told = [
-            run.record(outcome_of(bob, State.FAILED, **SAID[State.FAILED])),
-            run.record(outcome_of(cy, State.UNCERTAIN)),
+            record(run, outcome_of(bob, State.FAILED, **SAID[State.FAILED])),
+            record(run, outcome_of(cy, State.UNCERTAIN)),
         ]
         for one in told:
             with pytest.raises(LogUnusable):

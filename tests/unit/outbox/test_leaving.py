@@ -16,7 +16,7 @@ from petition.outbox.models import Copy
 from petition.outbox.run import Run
 from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed, stage
-from tests.unit.outbox.hand import bring_to, intent_of, outcome_of
+from tests.unit.outbox.hand import bring_to, mark, outcome_of, record
 
 BULK = '{"document": {"kind": "bulk"}}'
 
@@ -83,10 +83,10 @@ def test_the_next_letter_to_who_left_does_not_go(sent: Log):
 
     async def steps() -> bool:
         run = Run(sent, "open")
-        (copy,) = await run.claim(10)
+        (copy,) = await run.fetch(10)
         assert leave(sent, token_for(sent, "ann")) is not None
-        may_go = await run.intend(intent_of(copy))
-        await run.record(outcome_of(copy, State.QUEUED))
+        may_go = await mark(run, copy)
+        await record(run, outcome_of(copy, State.QUEUED))
         await run.close()
         return may_go
 

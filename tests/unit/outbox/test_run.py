@@ -9,10 +9,11 @@ from petition.outbox import manual
 from petition.outbox.enqueue import Listing
 from petition.outbox.erasure import erase
 from petition.outbox.log import Log
+from petition.outbox.models import Copy
 from petition.outbox.run import Run
 from petition.outbox.states import Mode, Reason, State
 from tests.unit.outbox.conftest import frozen, listed, stage
-from tests.unit.outbox.hand import bring_to, intent_of, make_due, outcome_of
+from tests.unit.outbox.hand import bring_to, make_due, mark, outcome_of, record
 
 
 def run_steps(log: Log, steps):
@@ -30,11 +31,11 @@ def test_a_copy_goes_from_queued_over_sending_to_sent(log: Log, queue: Callable[
     queue("ann")
 
     async def steps(run: Run):
-        [copy] = await run.claim(5)
-        assert copy.state is State.SENDING
-        assert await run.intend(intent_of(copy))
-        await run.record(
-            outcome_of(copy, State.SENT, reply_code=250, enhanced_code="2.0.0", reply="queued")
+        [copy] = await run.fetch(5)
+        assert copy.state is State.QUEUED
+        assert await mark(run, copy)
+        await record(
+            run, outcome_of(copy, State.SENT, reply_code=250, enhanced_code="2.0.0", reply="queued")
         )
 
     run_steps(log, steps)
@@ -48,43 +49,84 @@ def test_a_copy_goes_from_queued_over_sending_to_sent(log: Log, queue: Callable[
     assert [event.to_state for event in log.events()] == ["queued", "sending", "sent"]
 
 
-def test_two_runs_never_claim_the_same_copy(log: Log):
-    names = [f"p{number}" for number in range(200)]
+def test_of_two_runs_that_read_the_same_copy_one_marks_it(log: Log, queue: Callable[..., Listing]):
+    names = [f"p{number}" for number in range(40)]
+    queue(*names)
+
+    async def main() -> tuple[list[Copy], list[list[bool]]]:
+        runs = [Run(log, "open"), Run(beside, "open")]
+        read = [await run.fetch(100) for run in runs]
+        assert read[0] == read[1]
+        marks = [
+            [mark(run, copy) for copy in copies] for run, copies in zip(runs, read, strict=True)
+        ]
+        marked = [await asyncio.gather(*some) for some in marks]
+        for run in runs:
+            await run.close()
+        return marked
+
     with Log(log.url) as beside:
-        for one in (log, beside):
-            listing = Listing(one, "open")
-            stage(listing, listed(*names))
-            freeze = None if one.newest("open") else frozen()
-            listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", freeze)
-
-        async def all_of(run: Run) -> list[str]:
-            taken: list[str] = []
-            while copies := await run.claim(3):
-                taken += [copy.row_id for copy in copies]
-            return taken
-
-        async def main() -> list[list[str]]:
-            runs = [Run(log, "open"), Run(beside, "open")]
-            begun = [[copy.row_id for copy in await run.claim(3)] for run in runs]
-            taken = await asyncio.gather(*map(all_of, runs))
-            for run in runs:
-                await run.close()
-            return begun + taken
-
-        taken = asyncio.run(main())
-    assert [len(some) for some in taken[:2]] == [3, 3]
-    assert sorted(name for some in taken for name in some) == sorted(names)
+        # Whom the second run sends to is its own choice, of which it keeps a table.
+        listing = Listing(beside, "open")
+        stage(listing, listed(*names))
+        listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", None)
+        ours, theirs = asyncio.run(main())
+    assert [one + other for one, other in zip(ours, theirs, strict=True)] == [1] * 40
+    assert sum(event.to_state is State.SENDING for event in log.events()) == 40
 
 
-def test_no_mark_no_dot_where_the_row_is_no_longer_ours(log: Log, queue: Callable[..., Listing]):
+CHANGES = (
+    "state = 'deferred'",
+    "state = 'sending', owner = 'another run'",
+    "fields = '{}', updated_at = '2026-03-01T12:00:00.001Z'",
+)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_copy_that_changed_since_it_was_read_is_not_marked(
+    log: Log, queue: Callable[..., Listing], change: str
+):
     queue("ann")
 
     async def steps(run: Run):
-        [copy] = await run.claim(1)
-        log.database._connection.execute("UPDATE copy SET owner = 'another run'")
-        assert not await run.intend(intent_of(copy))
+        [copy] = await run.fetch(1)
+        log.database._connection.execute(f"UPDATE copy SET {change}")
+        assert not await mark(run, copy)
+        await record(run, outcome_of(copy, State.QUEUED))
 
     run_steps(log, steps)
+    assert [event.to_state for event in log.events()] == ["queued"]
+
+
+@pytest.mark.parametrize("end", [State.DEFERRED, State.FAILED, State.QUEUED])
+def test_what_is_refused_before_its_mark_is_one_commit(
+    log: Log, queue: Callable[..., Listing], end: State
+):
+    queue("ann")
+
+    async def steps(run: Run):
+        [copy] = await run.fetch(1)
+        await record(run, outcome_of(copy, end, reply_code=451, reply="Later"))
+
+    run_steps(log, steps)
+    queued, begun, ended = log.events()
+    assert (begun.from_state, begun.to_state) == (State.QUEUED, State.SENDING)
+    assert (ended.from_state, ended.to_state, ended.reply) == (State.SENDING, end, "Later")
+    assert begun.at == ended.at > queued.at
+
+
+def test_reading_ahead_writes_nothing(log: Log, queue: Callable[..., Listing]):
+    queue("ann", "bob")
+    before = list(log.copies())
+
+    async def steps(run: Run):
+        assert await run.fetch(5) == before
+        assert [copy.row_id for copy in await run.fetch(5, past=before[0].id)] == ["bob"]
+        assert [copy.row_id for copy in await run.fetch(5, in_hand=[before[0].id])] == ["bob"]
+
+    run_steps(log, steps)
+    assert list(log.copies()) == before
+    assert [event.to_state for event in log.events()] == ["queued", "queued"]
 
 
 def test_one_who_opts_out_at_the_last_moment_gets_no_letter(
@@ -93,11 +135,11 @@ def test_one_who_opts_out_at_the_last_moment_gets_no_letter(
     queue("ann")
 
     async def steps(run: Run):
-        [copy] = await run.claim(1)
+        [copy] = await run.fetch(1)
         taken = await asyncio.to_thread(manual.suppress, beside, ["ANN@x.example"])
-        assert [one.row_id for one in taken.stopped] == ["ann"]
-        assert not await run.intend(intent_of(copy))
-        await run.record(outcome_of(copy, State.QUEUED))
+        assert [one.row_id for one in taken.moved] == ["ann"]
+        assert not await mark(run, copy)
+        await record(run, outcome_of(copy, State.QUEUED))
 
     with Log(log.url) as beside:
         run_steps(log, steps)
@@ -105,16 +147,16 @@ def test_one_who_opts_out_at_the_last_moment_gets_no_letter(
     assert (copy.state, copy.reason) == (State.SKIPPED, "opted out")
 
 
-def test_what_a_dead_run_had_in_hand_is_queued_or_uncertain_by_its_mark(
+def test_what_a_dead_run_marked_is_uncertain_and_nothing_else(
     log: Log, queue: Callable[..., Listing]
 ):
     queue("ann", "bob", "cy")
 
     async def dies(run: Run):
-        ann, bob, _ = await run.claim(3)
-        await run.intend(intent_of(ann))
-        await run.intend(intent_of(bob))
-        await run.record(outcome_of(bob, State.SENT))
+        ann, bob, _ = await run.fetch(3)
+        await mark(run, ann)
+        await mark(run, bob)
+        await record(run, outcome_of(bob, State.SENT))
 
     run_steps(log, dies)
     with log.owned():
@@ -134,21 +176,19 @@ def test_a_deferred_copy_is_claimed_when_it_is_due_and_before_the_queued_ones(tm
         listing.carry_out(listing.compare(1, "continue"), "campaign", frozen())
 
         async def defer(run: Run):
-            for copy in await run.claim(2):
+            for copy in await run.fetch(2):
                 if copy.row_id == "bob":
                     outcome = outcome_of(copy, State.DEFERRED)
                     soon = now + timedelta(minutes=5)
-                    await run.record(type(outcome)(copy.id, State.DEFERRED, True, due_at=soon))
-                else:
-                    await run.record(outcome_of(copy, State.QUEUED))
-            assert [copy.row_id for copy in await run.claim(2)] == ["ann"]
+                    await record(run, type(outcome)(copy, State.DEFERRED, True, due_at=soon))
+            assert [copy.row_id for copy in await run.fetch(2)] == ["ann"]
 
         run_steps(log, defer)
         now += timedelta(minutes=6)
         log.recover()
 
         async def later(run: Run):
-            return [copy.row_id for copy in await run.claim(2)]
+            return [copy.row_id for copy in await run.fetch(2)]
 
         assert run_steps(log, later) == ["bob", "ann"]
 
@@ -170,9 +210,9 @@ def test_an_outcome_that_no_arrow_leads_to_is_a_fault_of_ours(
     queue("ann")
 
     async def steps(run: Run):
-        [copy] = await run.claim(1)
+        [copy] = await run.fetch(1)
         with pytest.raises(ValueError, match="no transition"):
-            await run.record(outcome_of(copy, State.BOUNCED))
+            await record(run, outcome_of(copy, State.BOUNCED))
 
     run_steps(log, steps)
 
@@ -184,16 +224,14 @@ def test_a_commit_that_fails_reaches_everyone_who_waits_for_it(
     queue("ann", "bob")
 
     async def steps(run: Run):
-        ann, bob = await run.claim(2)
+        ann, bob = await run.fetch(2)
         log.database._connection.execute("PRAGMA query_only = ON")
-        answers = await asyncio.gather(
-            run.intend(intent_of(ann)), run.intend(intent_of(bob)), return_exceptions=True
-        )
+        answers = await asyncio.gather(mark(run, ann), mark(run, bob), return_exceptions=True)
         log.database._connection.execute("PRAGMA query_only = OFF")
         assert [type(answer) for answer in answers] == [LogUnusable] * 2
 
     run_steps(log, steps)
-    assert {copy.state for copy in log.copies()} == {State.SENDING}
+    assert {copy.state for copy in log.copies()} == {State.QUEUED}
 
 
 def test_a_person_may_withdraw_while_a_run_is_under_way(log: Log, queue: Callable[..., Listing]):
@@ -201,32 +239,33 @@ def test_a_person_may_withdraw_while_a_run_is_under_way(log: Log, queue: Callabl
     with Log(log.url) as beside:
 
         async def steps(run: Run):
-            await run.claim(1)
+            [ann] = await run.fetch(1)
             taken = await asyncio.to_thread(manual.withdraw, beside, "open", None)
-            assert [copy.row_id for copy in taken.moved] == ["bob"]
-            assert await run.claim(5) == []
+            assert [copy.row_id for copy in taken.moved] == ["ann", "bob"]
+            assert not await mark(run, ann)
+            assert await run.fetch(5) == []
 
         run_steps(log, steps)
 
 
 @pytest.mark.parametrize("end", [State.QUEUED, State.DEFERRED])
-def test_what_is_withdrawn_while_a_run_has_it_in_hand_gets_no_dot(
+def test_what_is_withdrawn_in_the_hand_of_a_run_is_not_sent_again(
     log: Log, queue: Callable[..., Listing], end: State
 ):
     queue("ann", "bob")
     with Log(log.url) as beside:
 
         async def steps(run: Run):
-            ann, bob = await run.claim(2)
-            assert await run.intend(intent_of(bob))
+            ann, bob = await run.fetch(2)
+            assert await mark(run, bob)
             taken = await asyncio.to_thread(manual.withdraw, beside, "open", None)
-            assert [[one.row_id for one in some] for some in (taken.stopped, taken.too_late)] == [
+            assert [[one.row_id for one in some] for some in (taken.moved, taken.too_late)] == [
                 ["ann"],
                 ["bob"],
             ]
-            assert not await run.intend(intent_of(ann))
-            await run.record(outcome_of(ann, State.QUEUED))
-            await run.record(outcome_of(bob, end))
+            assert not await mark(run, ann)
+            await record(run, outcome_of(ann, State.QUEUED))
+            await record(run, outcome_of(bob, end))
 
         run_steps(log, steps)
     assert {(copy.state, copy.reason) for copy in log.copies("open")} == {
@@ -241,23 +280,23 @@ def test_what_was_taken_while_it_was_withdrawn_is_sent(log: Log, queue: Callable
     with Log(log.url) as beside:
 
         async def steps(run: Run):
-            [ann] = await run.claim(1)
-            assert await run.intend(intent_of(ann))
+            [ann] = await run.fetch(1)
+            assert await mark(run, ann)
             await asyncio.to_thread(manual.withdraw, beside, "open", ["ann@x.example"])
-            await run.record(outcome_of(ann, State.SENT))
+            await record(run, outcome_of(ann, State.SENT))
 
         run_steps(log, steps)
     assert [copy.state for copy in log.copies("open")] == [State.SENT]
 
 
-def test_what_was_withdrawn_in_the_hand_of_a_run_that_died_is_suppressed(
+def test_what_was_withdrawn_in_the_hand_of_a_run_that_died_is_skipped(
     log: Log, queue: Callable[..., Listing]
 ):
     queue("ann", "bob")
 
     async def dies(run: Run):
-        _, bob = await run.claim(2)
-        await run.intend(intent_of(bob))
+        _, bob = await run.fetch(2)
+        await mark(run, bob)
 
     run_steps(log, dies)
     manual.withdraw(log, "open", None)
@@ -270,8 +309,8 @@ def test_what_was_withdrawn_in_the_hand_of_a_run_that_died_is_suppressed(
     queue("ann", "bob")
 
     async def goes(run: Run):
-        [ann] = await run.claim(1)
-        assert await run.intend(intent_of(ann))  # the later word counts
+        [ann] = await run.fetch(1)
+        assert await mark(run, ann)  # the later word counts
 
     run_steps(log, goes)
 
@@ -283,15 +322,15 @@ def test_many_marks_and_results_of_one_commit_each_have_their_own(
     replies = ["it's; -- :now ?1 %s\\", "юникод ✉", "", None]
 
     async def steps(run: Run):
-        copies = await run.claim(200)
-        log.database._connection.execute(f"UPDATE copy SET owner = 'x' WHERE id = {copies[7].id}")
-        marked = await asyncio.gather(*(run.intend(intent_of(copy)) for copy in copies))
+        copies = await run.fetch(200)
+        log.database._connection.execute(f"UPDATE copy SET newest = 0 WHERE id = {copies[7].id}")
+        marked = await asyncio.gather(*(mark(run, copy) for copy in copies))
         assert [place for place, may_go in enumerate(marked) if not may_go] == [7]
         outcomes = (
             outcome_of(copy, State.SENT, reply=replies[copy.id % 4], milliseconds=copy.id)
             for copy in copies
         )
-        await asyncio.gather(*map(run.record, outcomes))
+        await asyncio.gather(*(record(run, outcome) for outcome in outcomes))
         return {copy.id: copy for copy in copies}
 
     copies = run_steps(log, steps)
@@ -309,10 +348,10 @@ def test_a_result_that_is_told_twice_is_one_arrow(log: Log, queue: Callable[...,
     queue("ann")
 
     async def steps(run: Run):
-        [copy] = await run.claim(1)
-        assert await run.intend(intent_of(copy))
-        sent = run.record(outcome_of(copy, State.SENT))
-        await asyncio.gather(sent, run.record(outcome_of(copy, State.QUEUED)))
+        [copy] = await run.fetch(1)
+        assert await mark(run, copy)
+        sent = record(run, outcome_of(copy, State.SENT))
+        await asyncio.gather(sent, record(run, outcome_of(copy, State.QUEUED)))
 
     run_steps(log, steps)
     assert [event.to_state for event in log.events()] == ["queued", "sending", "sent"]
@@ -331,9 +370,9 @@ def test_what_is_due_next_is_asked_for_without_some_domains(
     queue("ann", "bob")
 
     async def steps(run: Run):
-        for copy in await run.claim(5):
-            await run.intend(intent_of(copy))
-            await run.record(outcome_of(copy, State.DEFERRED))
+        for copy in await run.fetch(5):
+            await mark(run, copy)
+            await record(run, outcome_of(copy, State.DEFERRED))
         [domain] = {copy.domain for copy in log.copies("open")}
         return [await run.next_due(full) for full in ([], ["other.test"], [domain])]
 
@@ -349,13 +388,14 @@ def test_an_attempt_that_was_none_is_taken_back_with_what_it_changed(
     queue("ann", "ben", "cem")
 
     async def steps(run: Run):
-        ann, ben, cem = await run.claim(3)
-        await run.record(outcome_of(ann, State.DEFERRED, reply_code=451, reply="Later"))
-        await run.record(outcome_of(ben, State.FAILED, reply_code=550, reply="No"))
-        await run.record(outcome_of(cem, State.SENT))
+        ann, ben, cem = await run.fetch(3)
+        await record(run, outcome_of(ann, State.DEFERRED, reply_code=451, reply="Later"))
+        await record(run, outcome_of(ben, State.FAILED, reply_code=550, reply="No"))
+        assert await mark(run, cem)
+        await record(run, outcome_of(cem, State.SENT))
         assert await run.take_back([ann, ben, cem], "it was us") == {ann.id, ben.id}
         assert await run.take_back([ann, ben], "it was us") == set()
-        assert [copy.row_id for copy in await run.claim(3)] == ["ann", "ben"]
+        assert [copy.row_id for copy in await run.fetch(3)] == ["ann", "ben"]
 
     run_steps(log, steps)
     ann, ben, cem = log.copies("open")
@@ -375,8 +415,8 @@ def test_only_the_last_attempt_is_taken_back(log: Log, queue: Callable[..., List
     make_due(log)
 
     async def steps(run: Run):
-        copies = await run.claim(1)
-        await run.record(outcome_of(copies[0], State.FAILED))
+        copies = await run.fetch(1)
+        await record(run, outcome_of(copies[0], State.FAILED))
         await run.take_back(copies, "it was us")
 
     run_steps(log, steps)
@@ -419,8 +459,8 @@ def test_what_anybody_touched_meanwhile_is_not_taken_back(
 
     async def main() -> None:
         run = Run(log, "open")
-        copies = await run.claim(1)
-        await run.record(outcome_of(copies[0], State.FAILED))
+        copies = await run.fetch(1)
+        await record(run, outcome_of(copies[0], State.FAILED))
         with Log(log.url) as beside:
             state = await asyncio.to_thread(meanwhile, beside)
             number = len(list(beside.events()))
@@ -436,8 +476,8 @@ def test_who_is_suppressed_meanwhile_is_skipped(log: Log, queue: Callable[..., L
     queue("ann")
 
     async def steps(run: Run):
-        copies = await run.claim(1)
-        await run.record(outcome_of(copies[0], State.FAILED))
+        copies = await run.fetch(1)
+        await record(run, outcome_of(copies[0], State.FAILED))
         await run.suppress(["ann@x.example"], Reason.OPTED_OUT)
         await run.take_back(copies, "it was us")
 

@@ -149,7 +149,7 @@ def test_what_an_upgraded_log_sends_is_bound(kept: str):
 
         async def claim() -> list[str]:
             run = Run(log, "open-letter")
-            taken = [copy.mailbox for copy in await run.claim(10)]
+            taken = [copy.mailbox for copy in await run.fetch(10)]
             await run.close()
             return taken
 
