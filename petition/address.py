@@ -17,7 +17,10 @@ _NAMED = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^"<>,;:@\\()\[\]]*))\s*<([^<>]*)>
 
 # Most addresses look like this. email-validator accepts all of them, takes fifty times as long, and
 # decides about the others.
-_PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]{1,20}(?:\.[A-Za-z0-9_+-]{1,20}){0,2}")
+_PLAIN_LOCAL = re.compile(
+    r"[A-Za-z0-9_+-]{1,20}(?:\.[A-Za-z0-9_+-]{1,20}){0,2}"
+    r"|[A-Za-z0-9_+-]{1,64}"  # such as bounce+{token} with what stands in for a token
+)
 _PLAIN_DOMAIN = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-)){0,40}(?<!-)\.){1,4}"
     r"(?!(?i:arpa|invalid|local|localhost|onion|test)$)[A-Za-z]{2,20}"
