@@ -371,7 +371,7 @@ def _fault_of_url(url: str) -> tuple[str, str] | None:
 def _left_out(text: LetterText, frozen: Frozen) -> Iterator[Problem]:
     """What one of a text's two parts does not show to everybody."""
     compiled = frozen.compiled(text.language)
-    shown = [shown_to_all(part.source) for part in (compiled.text, compiled.html)]
+    shown = [shown_to_all(part) for part in (compiled.text, compiled.html)]
     end = text.body_line + text.body.rstrip().count("\n")
     for name, (what, words) in _SHOWN.items():
         if not all(name in names for names in shown):

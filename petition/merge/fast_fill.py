@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jinja2 import nodes
+from jinja2.compiler import CodeGenerator
 
 from petition.errors import PetitionError
 from petition.template.fields import EmptyCell, Value, ValueRefused, is_printable, printed
@@ -84,6 +85,12 @@ def _encode_short(text: str) -> str:
     return encode(text)
 
 
+@lru_cache(maxsize=512)
+def _encode_own(text: str) -> str:
+    """A template's own text, which is the same in each form of a letter."""
+    return encode(text)
+
+
 def encode_value(text: str) -> str:
     """A value in quoted-printable: the same as `encode`, faster for most values."""
     if _SHORT(text):
@@ -132,15 +139,28 @@ def _is_whole(piece: str) -> bool:
     return "\0" not in piece and _PIECES_OF_LINES(piece) is not None
 
 
+class _EncodedCode(CodeGenerator):
+    """Jinja's compiler, with a template's own text encoded."""
+
+    def _output_child_to_const(self, node: nodes.Expr, *about: Any) -> str:  # noqa: ANN401
+        const = super()._output_child_to_const(node, *about)
+        return _encode_own(const) if isinstance(node, nodes.TemplateData) else const
+
+
 class EncodedEnvironment(LetterEnvironment):
     """An environment whose templates come out encoded."""
 
-    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree = super()._parse(source, name, filename)
+    code_generator_class = _EncodedCode
+
+    def own_text(self, text: str) -> str:
+        """What a compiled template prints of its own text."""
+        return _encode_own(text)
+
+    def tree(self, template: Template) -> nodes.Template:
+        """A compiled template as Jinja reads it."""
+        tree = super().tree(template)
         if captures(tree):  # what is already encoded would be encoded again
             raise PetitionError("the letter has a statement that can no longer be used")
-        for data in tree.find_all(nodes.TemplateData):
-            data.data = encode(data.data)
         return tree
 
 
@@ -166,7 +186,7 @@ class Forms:
     ) -> None:
         self._to_html = to_html
         self._names = names
-        self._trees = [(env.parse(template.source), env) for env, template in templates]
+        self._trees = [(env.tree(template), env) for env, template in templates]
         self._can_grow = any(
             can_grow(tree, len(template.lines))
             for (tree, _), (_, template) in zip(self._trees, templates, strict=True)
@@ -294,6 +314,7 @@ class _Reader:
         self._same_for_all = same_for_all
         self._environment = environment
         self._finish = environment.finalize or str
+        environment.budget.start()
 
     def parts(self, body: Sequence[nodes.Node]) -> Iterator[Piece]:
         for statement in body:
@@ -312,7 +333,7 @@ class _Reader:
 
     def _part(self, node: nodes.Node) -> Piece:
         if isinstance(node, nodes.TemplateData):
-            return node.data
+            return self._environment.own_text(node.data)
         value = self._value(node)
         return value if isinstance(value, Print) else self._finish(value)
 
@@ -361,5 +382,10 @@ class _Reader:
             named = {name.name for name in node.find_all(nodes.Name)}
             if not named <= self._names.keys() - {UNSUBSCRIBE}:
                 raise _DoesMore
-            self._same_for_all[node] = self._environment.worth(node, self._names)
+            if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
+                # `sender.name` is what most letters print, and needs no code of its own.
+                value = self._environment.getattr(self._names[node.node.name], node.attr)
+            else:
+                value = self._environment.worth(node, self._names)
+            self._same_for_all[node] = value
         return self._same_for_all[node]

@@ -48,6 +48,7 @@ from petition.template.sandbox import (
     Renderer,
     captures,
     line_of,
+    read_compiled,
 )
 from petition.template.signatories import signatories_in
 from petition.template.tags import Template
@@ -317,10 +318,9 @@ def _template_of(described: Mapping[str, Any]) -> Template:
 
 def captured_in(frozen: Frozen) -> str:
     """The keyword of a statement that an older version froze and this one refuses, or ""."""
-    environment = LetterEnvironment(str)
     for language in frozen.languages:
         with suppress(TemplateSyntaxError):
-            if found := captures(environment.parse(frozen.compiled(language).text.source)):
+            if found := captures(read_compiled(frozen.compiled(language).text)):
                 return found[0][1]
     return ""
 

@@ -15,6 +15,7 @@ from petition.template import sandbox
 from petition.template.error_texts import ERROR_TEXTS
 from petition.template.fields import ANSWER_FIELDS, DEMAND_FIELDS, SIGNATORY_FIELDS, ValueRefused
 from petition.template.signatories import CHOICE_FIELDS, SignatoryList, is_same
+from petition.template.tags import Template
 
 
 class Report(Protocol):
@@ -292,9 +293,9 @@ def conditions_of(letter: Letter) -> dict[str, tuple[str, int]]:
     return found
 
 
-def shown_to_all(source: str) -> set[str]:
+def shown_to_all(template: Template) -> set[str]:
     """The names that a template prints whatever a row holds: outside of every condition."""
-    tree = sandbox.LetterEnvironment(str).parse(source)
+    tree = sandbox.read_compiled(template)
     printed = (node for one in tree.body if isinstance(one, nodes.Output) for node in one.nodes)
     return set(filter(None, map(_printed_name, printed)))
 
@@ -307,6 +308,8 @@ def _printed_name(node: nodes.Node) -> str:
 
 def chosen(source: str, signatories: SignatoryList) -> SignatoryList | None:
     """The signatories that an expression stands for; None: it does not stand for any."""
+    if "signatories" not in source:
+        return None
     (output,) = sandbox.template_syntax().parse(f"{{{{ {source} }}}}").find_all(nodes.Output)
     return _chosen(output.nodes[0], signatories)
 

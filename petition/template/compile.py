@@ -29,7 +29,13 @@ from petition.template.markdown import (
     read_plain,
     soft_line_ends,
 )
-from petition.template.sandbox import LetterEnvironment, nodes_of, template_syntax, tree_of
+from petition.template.sandbox import (
+    LetterEnvironment,
+    nodes_of,
+    read_source,
+    template_syntax,
+    tree_of,
+)
 from petition.template.signatories import SignatoryList, comma, disclaimer, unnamed_line
 from petition.template.tags import (
     TAG,
@@ -139,7 +145,7 @@ class _Source:
             self._report(*oversized, "Take it apart with {% set %}, or make it shorter")
             return False
         try:
-            tree = template_syntax().parse(self._text)
+            tree = read_source(self._text)
         except TemplateSyntaxError as fault:
             said = of_syntax(fault, self._text)
             self._report(said.line or fault.lineno, said.what, said.hint, said.mark)
@@ -196,7 +202,7 @@ class _Source:
     def check_compiled(self, template: Template) -> None:
         """See that Jinja takes a compiled template as it took the text."""
         try:
-            LetterEnvironment(str).load(template)
+            LetterEnvironment(str).check(template)
         except TemplateSyntaxError as fault:
             said = of_syntax(fault, template.source)
             problem = Problem(self._file, fault.lineno, said.what, said.hint, mark=said.mark)

@@ -141,7 +141,7 @@ class Condition:
         if not self._text.strip():
             raise UsageError(f"{_OPTION} is empty", _HINT)
         try:
-            tree = self._environment.tree(self._text)
+            tree = self._environment.condition(self._text)
             self._check_names(tree, self._columns)
             bare = BareColumns(column for _, _, column in bare_conditions(tree, self._columns))
             count_yes_no(tree, self._yes_no, self._columns)
@@ -188,7 +188,7 @@ class Condition:
 class _ConditionEnvironment(LetterEnvironment):
     """The sandbox of the letters, in which a "line" is a place in the condition from 1."""
 
-    def tree(self, text: str) -> nodes.If:
+    def condition(self, text: str) -> nodes.If:
         """The condition as Jinja reads it."""
         parser = Parser(self, text, state="variable")
         expression = parser.parse_expression()

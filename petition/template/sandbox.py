@@ -19,7 +19,7 @@ from collections.abc import (
     Sized,
 )
 from contextlib import suppress
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from typing import Any, TypeVar
 
 import jinja2
@@ -333,10 +333,16 @@ def template_syntax() -> jinja2.Environment:
     return jinja2.Environment(keep_trailing_newline=True)  # noqa: S701 (nothing is rendered)
 
 
+@lru_cache(maxsize=32)
+def read_source(source: str) -> nodes.Template:
+    """A template of an author as Jinja reads it; many ask for it, so nobody may change it."""
+    return template_syntax().parse(source)
+
+
 def tree_of(source: str) -> nodes.Template:
-    """A template of an author; an empty one if it cannot be parsed, which compiling it tells."""
+    """The same; an empty one if it cannot be parsed, which compiling it tells."""
     with suppress(TemplateSyntaxError, RecursionError, ValueError):
-        return template_syntax().parse(source)
+        return read_source(source)
     return nodes.Template([])
 
 
@@ -363,7 +369,7 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
             finalize=finalize,
             autoescape=False,  # `finalize` escapes
         )
-        self.yes_no = yes_no
+        self.yes_no = frozenset(yes_no)
         self.budget = Budget()
         operations = Operations(self.budget)
         self.globals = {"range": bounded_range}
@@ -373,11 +379,27 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
 
     def load(self, template: tags.Template) -> "Renderer":
         """A compiled template, ready to be filled."""
-        self._lines = template.lines
         self.budget.start()
-        tree = self.parse(template.source)
+        tree = self.tree(template)
         grows = can_grow(tree, len(template.lines))
         return Renderer(self.from_string(tree), self.budget, can_grow=grows)
+
+    def check(self, template: tags.Template) -> None:
+        """TemplateSyntaxError if a compiled template could not be loaded."""
+        self.compile(self.tree(template), raw=True)  # its Python as a text
+
+    def tree(self, template: tags.Template) -> nodes.Template:
+        """A compiled template as Jinja reads it (`read_compiled`)."""
+        return read_compiled(template, self.yes_no)
+
+    def own_text(self, text: str) -> str:
+        """What a compiled template prints of its own text."""
+        return text
+
+    def read(self, template: tags.Template) -> nodes.Template:
+        """A compiled template as Jinja reads it, for this environment alone."""
+        self._lines = template.lines
+        return self.parse(template.source)
 
     def compiled(self, expression: nodes.Expr) -> TemplateExpression:
         """An expression of a template, ready to be worked out."""
@@ -473,13 +495,22 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
             yield token._replace(lineno=max(token.lineno + shift, 1))
 
 
-# Filters after which a cell is still a text.
+@lru_cache(maxsize=32)
+def read_compiled(template: tags.Template, yes_no: frozenset[str] = frozenset()) -> nodes.Template:
+    """A compiled template as Jinja reads it, with what it pays for; TemplateSyntaxError.
+
+    All environments share the tree, whatever they print, so nobody may change it.
+    """
+    return LetterEnvironment(str, yes_no).read(template)
+
+
 def says_yes(value: Value) -> bool:
     """Whether a cell says yes; what stands in for an empty one counts as any value does."""
     said = yes_or_no(value) if isinstance(value, str) else None
     return bool(value) if said is None else said
 
 
+# Filters after which a cell is still a text.
 _TEXT_FILTERS = frozenset(
     {"capitalize", "d", "default", "lower", "string", "title", "trim", "upper"}
 )
