@@ -67,7 +67,9 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     given.add_argument("--letters", type=int, nargs="+", default=[10_000])
     given.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
-    given.add_argument("--connections", default="32", help="of each process")
+    given.add_argument(
+        "--connections", type=int, default=32, help="of each process; 0: as it likes"
+    )
     given.add_argument("--rounds", type=int, default=3)
     given.add_argument("--against", type=Path, metavar="FOLDER", help="another checkout")
     given.add_argument("--statements", action="store_true", help="count them")
@@ -176,8 +178,10 @@ def prepared(
         rows = csv.writer(file)
         rows.writerow(["email", "name", "updates"])
         rows.writerows([f"p{n}@x{n % 50}.example", f"Person {n}", "yes"] for n in range(letters))
-    connections = {"PETITION_SMTP_CONNECTIONS": options.connections}
-    return environment_of(checkout, folder, port) | connections
+    environment = environment_of(checkout, folder, port)
+    if options.connections:
+        environment["PETITION_SMTP_CONNECTIONS"] = str(options.connections)
+    return environment
 
 
 def counts(connection: psycopg.Connection, options: argparse.Namespace) -> list[float]:
