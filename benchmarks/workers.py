@@ -51,7 +51,7 @@ COLUMNS = {  # and how many digits it has behind the point
     "processor us": 0,
     "of PostgreSQL": 0,
     "commits": 3,
-    "statements": 3,
+    "statements a commit": 1,
     "journal bytes": 0,
     "database bytes": 0,
     "queued, s": 1,
@@ -166,7 +166,7 @@ def workers(
     }
     if not seconds:
         row["letters/s, whole"] = letters / (queued.seconds + sent.seconds)
-    return row | ({"statements": statements / done} if options.statements else {})
+    return row | ({"statements a commit": statements / commits} if options.statements else {})
 
 
 def prepared(
