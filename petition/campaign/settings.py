@@ -360,7 +360,7 @@ class Unsubscribe(SettingsTable):
 class SignatorySettings(SettingsTable):
     """[signatories]: how the answers in the signatories file are read."""
 
-    yes: tuple[kinds.OneLine, ...] = ()
+    yes: Annotated[tuple[kinds.OneLine, ...], Field(strict=False)] = ()  # TOML has lists
 
 
 class LogSettings(SettingsTable):

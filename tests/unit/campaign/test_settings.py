@@ -45,6 +45,8 @@ password_command = "pass show imap"
 [unsubscribe]
 url = "https://campaign.example/leave"
 mailto = "mailto:leave@campaign.example"
+[signatories]
+yes = ["Show my name"]
 [log]
 database = "postgresql://db.campaign.example/letters"
 """
@@ -106,6 +108,7 @@ def test_every_key_of_the_contract_is_read(folder):
     assert loaded.events["protest"].starts == datetime(2015, 9, 28, 16)  # noqa: DTZ001 (local)
     assert loaded.unsubscribe.mailto == "leave@campaign.example"
     assert loaded.log.database == "postgresql://db.campaign.example/letters"
+    assert loaded.signatories.yes == ("Show my name",)
 
 
 @pytest.mark.parametrize(
