@@ -363,6 +363,22 @@ class SignatorySettings(SettingsTable):
     yes: Annotated[tuple[kinds.OneLine, ...], Field(strict=False)] = ()  # TOML has lists
 
 
+class SignSettings(SettingsTable):
+    """[sign]: how people sign."""
+
+    mailto: kinds.MailboxText | None = None
+    url: kinds.WebAddress | None = None
+
+
+class PublishSettings(SettingsTable):
+    """[publish]: the public site of the campaign."""
+
+    letter: kinds.OneLine | None = None
+    url: kinds.WebAddress | None = None
+    names: bool = False
+    documents: Annotated[tuple[kinds.InnerPath, ...], Field(strict=False)] = ()
+
+
 class LogSettings(SettingsTable):
     """[log]: where the delivery log is kept."""
 
@@ -390,6 +406,8 @@ class Settings(SettingsTable):
     inbox: Inbox | None = None
     unsubscribe: Unsubscribe | None = None
     signatories: SignatorySettings = Field(default_factory=SignatorySettings)
+    sign: SignSettings = Field(default_factory=SignSettings)
+    publish: PublishSettings = Field(default_factory=PublishSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @field_validator("smtp", "inbox")

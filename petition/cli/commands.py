@@ -107,6 +107,11 @@ GROUPS = {
             "Show on one page what became of the letters and the answers.",
             ("report", "report --html report.html --public"),
         ),
+        "publish": Listed(
+            "publish",
+            "Write the campaign's public site: the letter, who signed, who has answered.",
+            ("publish site", "publish site --rehearsal"),
+        ),
         "evidence": Listed(
             "report",
             "Pack letters, events and answers as evidence; or verify a pack.",

@@ -16,7 +16,8 @@ Rehearsal = Annotated[
 ]
 
 
-def _refuse_rehearsal(place: Workspace, what: str) -> None:
+def refuse_rehearsal(place: Workspace, what: str) -> None:
+    """Stop in a rehearsal, of which nothing is told that somebody could believe."""
     if place.is_rehearsal:
         raise UsageError(
             f"this was a rehearsal: nobody received anything, and {what}",
@@ -38,7 +39,7 @@ def report(
     """Show on one page what became of the letters and the answers."""
     with Workspace.open(context) as place:
         if public and not rehearsal:
-            _refuse_rehearsal(place, "there is nothing to publish")
+            refuse_rehearsal(place, "there is nothing to publish")
         title = place.settings.campaign.title
         found = page.figures(place.existing_log, title, is_public=public)
         if html is None:
@@ -55,6 +56,10 @@ def report(
             output.say("As a page: petition report --html report.html")
         else:
             page.write(found, html)
+            if public:
+                output.say_error(
+                    "petition publish DIR replaces --public, which the next version lacks."
+                )
             who = "It names nobody without a public office." if public else "Keep it private."
             output.say(f"Wrote {html}. {who}")
         place.say_which()
@@ -80,7 +85,7 @@ def evidence(
         return
     with Workspace.open(context) as place:
         if not rehearsal:
-            _refuse_rehearsal(place, "there is nothing to prove")
+            refuse_rehearsal(place, "there is nothing to prove")
         made = packs.write_evidence(place.existing_log, file)
         if as_json:
             output.json(place.origin | {"file": str(file), "seal": made})

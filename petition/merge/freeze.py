@@ -189,6 +189,10 @@ class _Freezing:
         """Those who signed, as JSON has it; of those who are not to be named only the numbers."""
         if not self._names_signatories:
             return {"published": [], "total": 0}
+        return self.signed()
+
+    def signed(self) -> dict[str, Any]:
+        """The same, whether the letter names them or not."""
         everybody, language = self._campaign.signatories, self._campaign.languages[0]
         published = [self._published(one) for one in everybody if one.publish]
         hidden = [one for one in everybody if not one.publish]
@@ -267,6 +271,22 @@ def without(
     if gone:
         for language, text in document["texts"].items():
             _recompile(document, language, text)
+    return replace(frozen, document=document)
+
+
+def signed_now(frozen: Frozen, campaign: Campaign) -> Frozen:
+    """The letter with those who have signed by now, for readers who get no copy; its words stay.
+
+    CampaignError if a signatory cannot be printed.
+    """
+    letter = campaign.letters.get(frozen.letter) or Letter(frozen.letter, {}, {})
+    freezing = _Freezing(campaign, letter, (), Files.of(campaign))
+    signed = freezing.signed()
+    if freezing.problems:
+        raise CampaignError(sorted(freezing.problems))
+    document = copying.deepcopy(frozen.document) | {"signatories": signed}
+    for language, text in document["texts"].items():
+        _recompile(document, language, text)
     return replace(frozen, document=document)
 
 

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import unicodedata
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from html.parser import HTMLParser
@@ -172,6 +172,28 @@ class Typesetter:
             return MergeRefused(Problem(*place, what, hint))
         what = f"the letter cannot be typeset for {person.mailbox.addr_spec}: {why}"
         return MergeRefused(Problem(*self._place, what.rstrip("."), _HINT))
+
+
+def draw(source: str, content: Mapping[str, Any]) -> bytes | None:
+    """A picture as PNG of 144 pixels an inch; None if it has a character that no font has.
+
+    Args:
+        source: Its layout, which gets `content` as typst's input "content".
+        content: As JSON has it.
+    """
+    import typst  # noqa: PLC0415 (an extra, and 80 MB)
+
+    with tempfile.TemporaryDirectory(prefix="petition-") as folder:
+        compiler: Any = typst.Compiler(root=folder, ignore_system_fonts=True)
+        inputs = {"content": json.dumps(content, ensure_ascii=False)}
+        try:  # that a character cannot be shown is an error in this standard alone
+            compiler.compile(
+                source.encode(), format="pdf", sys_inputs=inputs, pdf_standards=_STANDARD
+            )
+        except (RuntimeError, ValueError):
+            return None
+        made = compiler.compile(source.encode(), format="png", sys_inputs=inputs, ppi=144.0)
+    return bytes(made if isinstance(made, bytes) else made[0])
 
 
 def _script_of(char: str) -> str:

@@ -10,6 +10,10 @@ from petition.whole_file import PRIVATE, replace_whole
 # printed on would obey them. A quotation should show that they were there.
 SHOWN = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)}
 SHOWN |= dict.fromkeys(range(0x7F, 0xA0), 0xFFFD)
+SHOWN |= dict.fromkeys(range(0xFDD0, 0xFDF0), 0xFFFD)  # noncharacters, which XML refuses in part
+SHOWN |= dict.fromkeys(
+    (plane << 16 | end for plane in range(17) for end in (0xFFFE, 0xFFFF)), 0xFFFD
+)
 
 
 class Html(str):
@@ -18,15 +22,20 @@ class Html(str):
     __slots__ = ()
 
 
-def tag(name: str, *children: object, **attributes: object) -> Html:
+def tag(name: str, /, *children: object, **attributes: object) -> Html:
     """An element; empty attributes are left out, and `_` in their names is a hyphen."""
+    inner = (one if isinstance(one, Html) else escape(str(one)) for one in children)
+    return Html(f"{void(name, **attributes)}{''.join(inner)}</{name}>")
+
+
+def void(name: str, /, **attributes: object) -> Html:
+    """An element that has no content and no end, such as `br`; its attributes as of `tag`."""
     shown = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
         for key, value in attributes.items()
         if value != ""
     )
-    inner = (one if isinstance(one, Html) else escape(str(one)) for one in children)
-    return Html(f"<{name}{shown}>{''.join(inner)}</{name}>")
+    return Html(f"<{name}{shown}>")
 
 
 def write_page(path: Path, text: str, *, layout: str, what: str, is_public: bool = False) -> None:

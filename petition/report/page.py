@@ -1,6 +1,5 @@
 """The report page: counts, charts as inline SVG, no script and no request."""
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -22,6 +21,7 @@ from petition.outbox.models import Counts, fields_of
 from petition.outbox.states import State
 from petition.report.ledger import AWAITED, CHANNELS, Entry, ledger
 from petition.report.markup import SHOWN, Html, tag, write_page
+from petition.report.public import Names, office_of, without_addresses
 
 MOST_PEOPLE = 500  # that a table can show; of longer lists there are only numbers
 _SAMPLES = 120
@@ -30,15 +30,6 @@ _SHORT = timedelta(minutes=10)  # a run that has no course worth a chart
 _LOST = (State.BOUNCED, State.FAILED)
 # The answers that a report quotes; a public one quotes only stalls.
 _QUOTED = {Status.STALLED: "Stalled", Status.MEETING: "Offers to meet", Status.REFUSED: "Refused"}
-_PART = r"[^\s<>\"'(),;:“”@]"
-_ADDRESS = re.compile(rf"{_PART}{{1,64}}@{_PART}+")  # bounded, so that a long word costs no more
-
-# What a row calls an office. `title` is one too, unless it is a form of address.
-_OFFICE = ("role", "office", "position", "title")
-_ADDRESSED = frozenset(
-    {"mr", "mrs", "ms", "miss", "mx", "dr", "prof", "professor", "sir", "dame", "lord", "lady"}
-    | {"rev", "fr", "herr", "frau", "m", "mme", "mlle", "г-н", "г-жа", "д-р", "мырза", "ханым"}
-)
 
 
 @dataclass(slots=True)
@@ -104,7 +95,7 @@ class Figures:
     samples: list[Sample] = field(default_factory=list)
     zone: tzinfo = UTC  # the campaign's
     language: str = ""  # the campaign's first, of its title and demands
-    hidden: dict[str, str] = field(default_factory=dict)  # full names, and what replaces them
+    hidden: Names = field(default_factory=Names)
 
     def total(self, *states: str) -> int:
         """How many copies are in some states."""
@@ -157,8 +148,8 @@ def _read_people(log: Log, found: Figures) -> None:
     rows = (log.rows("report_people", {"letter": letter}) for letter in small)
     for row in chain.from_iterable(rows):
         person = people.setdefault(row["folded"], _person(row, len(people) + 1, found))
-        if found.is_public and not person.is_named and len(row["name"].split()) > 1:
-            found.hidden[_plain(row["name"])] = person.name
+        if found.is_public and not person.is_named:
+            found.hidden.hide(row["name"], person.name)
         if not found.is_public and row["state"] in _LOST:
             found.lost.append((person, row))
     found.people = list(people.values())
@@ -179,34 +170,8 @@ def _person(row: dict[str, Any], number: int, found: Figures) -> ReportedPerson:
     if found.is_public and not (office and row["name"]):
         return ReportedPerson(f"Recipient {number}", is_named=False)
     name = row["name"] or row["mailbox"]
-    name = _public(name) if found.is_public else name
+    name = without_addresses(name) if found.is_public else name
     return ReportedPerson(name, office, language=row["language"])
-
-
-def office_of(fields: dict[str, str]) -> str:
-    """The public office that a row names, or ""."""
-    for column in _OFFICE:
-        text = " ".join(fields.get(column, "").split())
-        if text and text.casefold().rstrip(".") not in _ADDRESSED:
-            return _public(text)
-    return ""
-
-
-def _public(text: str) -> str:
-    return _ADDRESS.sub("[address]", text)
-
-
-def _without_names(text: str, hidden: dict[str, str]) -> str:
-    """A text with some full names replaced, however they are capitalised."""
-    if not hidden:
-        return text
-    names = (r"\s+".join(map(re.escape, name.split())) for name in hidden)
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)", re.IGNORECASE)
-    return pattern.sub(lambda match: hidden.get(_plain(match[0]), "[name]"), text)
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.split()).casefold()
 
 
 def _judge(person: ReportedPerson, found: Figures) -> None:
@@ -219,7 +184,7 @@ def _judge(person: ReportedPerson, found: Figures) -> None:
         if answer.status is Status.STALLED or (answer.status in _QUOTED and not found.is_public):
             quote = answer.quote
             if found.is_public:
-                quote = _without_names(_public(quote), found.hidden) if person.is_named else ""
+                quote = found.hidden.out_of(without_addresses(quote)) if person.is_named else ""
             found.quotes.append(ReportedAnswer(person, answer, quote))
 
 

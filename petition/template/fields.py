@@ -17,7 +17,7 @@ from typing import Any, Self, TypeAlias
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time, get_datetime_format
-from babel.numbers import format_currency, is_currency
+from babel.numbers import format_currency, format_decimal, is_currency
 from jinja2 import Undefined, pass_context
 from jinja2.runtime import Context
 
@@ -73,6 +73,21 @@ class EmptyCell(str):
         return empty
 
 
+class AnyCell(EmptyCell):
+    """A cell in a letter that is for everybody: empty, and printed as an ellipsis."""
+
+    __slots__ = ()
+
+
+class Everybody(dict[str, str]):
+    """The cells of whoever reads an open letter: every column is there, and empty."""
+
+    __slots__ = ()
+
+    def __missing__(self, column: str) -> AnyCell:
+        return AnyCell(f"recipient.{column}")
+
+
 class Named:
     """Something whose fields a letter can name: `recipient.name`.
 
@@ -89,6 +104,8 @@ class Named:
     def field(self, name: str) -> Value:
         """A field's value."""
         value = self._values[name]
+        if isinstance(value, AnyCell):
+            return value
         if isinstance(value, str) and (not value or value.isspace()):
             return EmptyCell(f"{self._label}.{name}")
         return value
@@ -127,6 +144,8 @@ SOME_TEXT = "'something else'"
 
 def printed(value: Value, instead: str = SOME_TEXT) -> str:
     """A value as the text that a letter shows; `instead` is advised where a cell is empty."""
+    if isinstance(value, AnyCell):
+        return "…"
     if isinstance(value, EmptyCell):
         hint = f"{_filling_hint(value.label)}, or write {{{{ {value.label} or {instead} }}}}"
         raise ValueRefused(f"{value.label} is empty", hint, value.label)
@@ -191,6 +210,27 @@ def locale_of(language: str) -> Locale:
         except (UnknownLocaleError, ValueError):
             continue
     return Locale.parse("en_GB")
+
+
+def long_date(day: date, language: str) -> str:
+    """A day as a language writes it: 12 October 2015."""
+    return str(format_date(day, "long", locale=locale_of(language)))
+
+
+def own_name(language: str) -> str:
+    """What a language calls itself."""
+    locale = locale_of(language)
+    return str(locale.languages.get(locale.language, language))
+
+
+def counted(forms: Mapping[str, str], number: int, language: str, **more: str) -> str:
+    """A number in one of the forms that a language has for it, by the plural categories of CLDR.
+
+    `{}` in a form stands for the number, and a name for one of `more`.
+    """
+    locale = locale_of(language)
+    form = forms.get(locale.plural_form(number)) or forms["other"]
+    return form.format(format_decimal(number, locale=locale), **more)
 
 
 PREVIOUS = "_previous"  # beside the columns of a row, none of which begins with _

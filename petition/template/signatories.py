@@ -11,11 +11,10 @@ from functools import cache
 from typing import Any
 
 from babel.lists import format_list
-from babel.numbers import format_decimal
 
 from petition.campaign.names import APOSTROPHES, folded_words
 from petition.campaign.text_file import packaged_toml
-from petition.template.fields import Named, Value, locale_of
+from petition.template.fields import Named, Value, counted, locale_of
 
 _KNOWN = packaged_toml("template/signatories.toml")
 
@@ -54,10 +53,8 @@ def comma(language: str) -> str:
 
 def _counted(kind: str, number: int, language: str) -> str:
     spoken = _spoken(language)
-    locale = locale_of(language if spoken == language.partition("-")[0] else "en")
-    forms: dict[str, str] = _KNOWN[kind][spoken]
-    form = forms.get(locale.plural_form(number)) or forms["other"]
-    return form.format(format_decimal(number, locale=locale))
+    is_spoken = spoken == language.partition("-")[0]
+    return counted(_KNOWN[kind][spoken], number, language if is_spoken else "en")
 
 
 def _spoken(language: str) -> str:

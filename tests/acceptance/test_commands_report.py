@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.report.page import office_of
+from petition.report.public import office_of
 from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 

@@ -106,6 +106,8 @@ def test_what_looking_prints(campaign):
     compare("`petition status --state`", copies, unseen=r"copies\[\]\.letter")
     compare("`petition log`", printed(say("log", "--json").out))
     compare("Errors", printed(say("status", "nothing", "--json").out))
+    site = printed(say("publish", "site", "--rehearsal", "--json").out)
+    compare("`petition publish`", site)
     held = printed(say("export", "k.osei@town-council.example", "--json").out)
     compare("`petition export`", held)
 

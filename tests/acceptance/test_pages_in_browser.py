@@ -188,6 +188,62 @@ def _reports(folder: Path, number: int) -> Iterator[tuple[Path, list[str]]]:
         yield folder / file, demands
 
 
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> list[Path]:
+    """The pages of a site in two directions, with answers of every kind."""
+    campaign = SmallCampaign.at(tmp_path_factory.mktemp("published"))
+    about = 'id = "water"\nlanguages = ["en", "ru", "kk", "he"]'
+    campaign.change("petition.toml", 'id = "water"', about)
+    text = (campaign.root / "petition.toml").read_text(encoding="utf-8")
+    signing = '[sign]\nmailto = "sign@campaign.example"\nurl = "https://forms.example/sign"\n'
+    more = '[publish]\nurl = "https://campaign.example/"\n'
+    campaign.write("petition.toml", f"{text}\n{signing}{more}")
+    headings = (f"## Clean river {one} of the Ertis basin {{#d{one}}}\n" for one in range(1, 5))
+    campaign.write("letters/demands.md", "\n".join(headings))
+    for language in ("", ".ru", ".kk", ".he"):
+        campaign.write(f"letters/open-letter{language}.md", PUBLISHED)
+    rows = [f"{name},{role},{'o' * 90},yes" for name, _, role in PEOPLE if name]
+    campaign.write("signatories.csv", "\n".join(["name,role,place,publish", *rows]))
+    with (campaign.root / "recipients.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["email", "name", "language", "role", "public"])
+        for one in range(LAST):
+            table.writerow([f"p{one}@x.example", *PEOPLE[one % len(PEOPLE)], "yes" * (one % 2)])
+    campaign.petition("send", "open-letter", status=0)
+    for one, status in enumerate(RECORDED):
+        words = "«Позже» لاحقا " + "o" * 90
+        said = ("answer", f"p{one}@x.example", status, "--quote", words, "--channel", "door")
+        campaign.petition(*said, *(["--demand", "d1"] if one % 2 else []), status=0)
+    campaign.petition("publish", "site", "--rehearsal", status=0)
+    pages = sorted((campaign.root / "site").rglob("*.html"))
+    assert len(pages) == 4 * 5
+    return pages
+
+
+PUBLISHED = """\
+---
+to: recipients
+subject: Our demands
+reply_by: 2026-01-25
+---
+Dear {{ recipient.name or "friend" }},
+
+# Heading
+
+### Deeper
+
+| Works | Year | Injured | Compensation | Representative | Answered |
+|---|--:|--:|---|---|---|
+| Zhezkazgantsvetmet | 2014 | 1,200 | unconditional | someone@union.example | no |
+
+> [Read](https://example.org/)
+
+{{ demands }}
+
+{{ signatories }}
+"""
+
+
 MAIL = """\
 Dear {{{{ recipient.name }}}},
 
@@ -298,9 +354,42 @@ def test_a_printed_report_holds_every_demand_and_person_on_white(browser, report
         browser.call("Emulation.setEmulatedMedia", media="")
 
 
+@pytest.mark.component("axe-core")
+def test_everybody_can_read_the_site_on_any_screen(browser, site):
+    for page in site:
+        browser.requests.clear()
+        browser.open(page.as_uri())
+        assert browser.requests == [page.as_uri()]
+        assert faults(browser, f"site-{page.parent.name}-{page.stem}") == []
+
+
+def test_the_keyboard_leads_past_the_navigation_of_the_site(browser, site):
+    browser.become(390, 800)
+    browser.open(site[0].as_uri())
+    browser.press("Tab")
+    assert browser.value("document.activeElement.hash") == "#content"
+    assert browser.value("document.activeElement.getBoundingClientRect().left >= 0")
+    browser.press("Enter")
+    assert browser.value("document.activeElement.tagName") == "MAIN"
+
+
+def test_a_printed_site_is_white_and_whole(browser, site):
+    browser.become(1280, 800, dark=True)
+    for page in site:
+        browser.open(page.as_uri())
+        words = PdfReader(BytesIO(browser.printed())).pages[0].extract_text()
+        assert re.search(r"Rehearsal|Репетиция|Дайындық", words), page
+        browser.call("Emulation.setEmulatedMedia", media="print", features=[DARK])
+        assert style(browser, "body", "backgroundColor") == "rgb(255, 255, 255)"
+        browser.call("Emulation.setEmulatedMedia", media="")
+
+
 @pytest.mark.component("java", "vnu-jar")
-def test_every_page_is_valid(reports, letters, tmp_path):
-    pages, made = [*reports, *letters], Pages("قافلة <b>الماء</b>", "answers@campaign.example")
+def test_every_page_is_valid(reports, letters, site, tmp_path):
+    pages, made = (
+        [*reports, *letters, *site],
+        Pages("قافلة <b>الماء</b>", "answers@campaign.example"),
+    )
     for language, words in WORDS.items():
         for name in words.keys() - {"button"}:
             pages.append(tmp_path / f"{language}-{name}.html")

@@ -47,6 +47,14 @@ url = "https://campaign.example/leave"
 mailto = "mailto:leave@campaign.example"
 [signatories]
 yes = ["Show my name"]
+[sign]
+mailto = "Ann Reed <sign@campaign.example>"
+url = "https://forms.example/sign"
+[publish]
+letter = "open-letter"
+url = "https://campaign.example/letter"
+names = true
+documents = ["annex/press.pdf"]
 [log]
 database = "postgresql://db.campaign.example/letters"
 """
@@ -109,6 +117,9 @@ def test_every_key_of_the_contract_is_read(folder):
     assert loaded.unsubscribe.mailto == "leave@campaign.example"
     assert loaded.log.database == "postgresql://db.campaign.example/letters"
     assert loaded.signatories.yes == ("Show my name",)
+    assert loaded.sign.mailto == Mailbox("Ann Reed", "sign@campaign.example")
+    assert loaded.publish.documents == ("annex/press.pdf",)
+    assert loaded.publish.names is True
 
 
 @pytest.mark.parametrize(

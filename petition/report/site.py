@@ -1,0 +1,308 @@
+"""What the public site of a campaign tells, and of whom.
+
+A recipient is somebody who holds an office; the name is shown only where `[publish] names` or the
+row's own column `public` says so. No address is told, and an answer is quoted only if a person
+marked its words as public. Everything that a page shows is in a `Site`, and nothing else is.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from petition.address import folded
+from petition.campaign.folder import SETTINGS_FILE, Campaign
+from petition.campaign.names import nearest_hint, quoted
+from petition.campaign.people import RowRefused
+from petition.campaign.tables import yes_or_no
+from petition.errors import CampaignError, Problem, UsageError
+from petition.merge.attachments import Files
+from petition.merge.document import Frozen
+from petition.merge.freeze import signed_now
+from petition.merge.open_letter import OpenLetter
+from petition.outbox.answers import Answer, Status
+from petition.outbox.log import Log
+from petition.outbox.models import FrozenLetter
+from petition.report.ledger import Entry, Ledger, ledger
+from petition.report.public import Names, office_of, organisation_of, without_addresses
+from petition.template.fields import CellRefused
+
+PUBLIC = "public"  # the column of a list
+
+# What a browser shows or saves, and what runs no script there.
+_DOCUMENTS = (".pdf", ".txt", ".odt", ".docx", ".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRecipient:
+    """Somebody to whom the letter was sent, as everybody may read of them."""
+
+    number: int  # from 1, in the order of the list
+    name: str  # "": not to be named
+    office: str
+    organisation: str
+    language: str  # in which they got the letter, or ""
+    had_on: date | None
+    days: int | None  # until the first answer, or so far
+    is_waiting: bool  # they have not answered
+    overdue: int  # by how many days
+    by_demand: Mapping[str, Status]  # "": the letter as a whole
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAnswer:
+    """One thing that was answered."""
+
+    id: int
+    who: ShownRecipient
+    at: datetime  # in the campaign's time zone
+    status: Status
+    demands: tuple[str, ...]  # their ids; none: the letter as a whole
+    channel: str
+    words: str  # "": they are not public
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Those who signed and may be named, and how many there are altogether."""
+
+    published: tuple[Mapping[str, str], ...]
+    total: int
+    by_day: Mapping[date, int]  # how many signed on each day, if the file says that
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """All that the site of a campaign shows."""
+
+    campaign_id: str
+    title: str  # the campaign's
+    sender: str  # the name in From
+    made_on: date
+    is_rehearsal: bool  # whether nobody received anything
+    frozen: FrozenLetter
+    frozen_on: date
+    reply_by: date | None
+    letters: Mapping[str, OpenLetter]  # by language; the default one comes first
+    demands: Mapping[str, list[dict[str, str]]]  # the same
+    signed: Signed
+    sent_on: date | None  # to the first recipient
+    recipients: tuple[ShownRecipient, ...]
+    answers: tuple[ShownAnswer, ...]  # oldest first
+    heard_on: date | None  # when the log last recorded an answer
+    sign_mailto: str = ""
+    sign_url: str = ""
+    url: str = ""  # where the site will be, with a slash at its end
+    documents: Mapping[str, bytes] = field(default_factory=dict)  # by file name
+
+    @property
+    def answered(self) -> int:
+        """How many recipients have answered."""
+        return sum(not one.is_waiting for one in self.recipients)
+
+    @property
+    def longest(self) -> int:
+        """For how many days the longest of them has not answered."""
+        return max((one.days or 0 for one in self.recipients if one.is_waiting), default=0)
+
+    @property
+    def stalls(self) -> list[ShownAnswer]:
+        """The answers that put it off."""
+        return [one for one in self.answers if one.status is Status.STALLED]
+
+
+def letter_to_publish(log: Log, campaign: Campaign) -> str:
+    """The name of the letter that the site is about; UsageError if there is none."""
+    known = log.letters()
+    asked = campaign.settings.publish.letter
+    if asked is not None and asked not in known:
+        hint = nearest_hint(asked, known, f"Letters in the log: {', '.join(known) or 'none'}", "{}")
+        raise UsageError(f"no letter {quoted(asked)} has been sent ([publish] letter)", hint)
+    for name in known if asked is None else [asked]:
+        newest = log.newest(name)
+        frozen = Frozen.from_json(newest.document) if newest else None
+        if frozen and not (frozen.is_bulk or frozen.document.get("follows")):
+            return name
+    what = "no open letter has been sent" if asked is None else f"{asked} is no open letter"
+    hint = "A site is about a personal letter that follows no other; [publish] letter names it"
+    raise UsageError(what, hint)
+
+
+def gather(log: Log, campaign: Campaign) -> Site:
+    """Everything that the site tells.
+
+    CampaignError if the signatories, a document or the column `public` are not clear; MergeRefused
+    if the letter cannot be shown without a recipient.
+    """
+    settings, name = campaign.settings, letter_to_publish(log, campaign)
+    with log.at_one_moment():
+        newest, book = log.newest(name), ledger(log, name)
+        made_at = log.clock()
+    if newest is None or book is None:
+        raise UsageError(f"{name} is no longer in the log", "Try again")
+    _require_signatories(campaign)
+    frozen = signed_now(Frozen.from_json(newest.document), campaign)
+    zone = ZoneInfo(frozen.timezone)
+    shown = [entry for entry in book.entries if not entry.is_bounced and _is_known(entry)]
+    recipients = list(_recipients(shown, book, campaign))
+    hidden = _hide_names(recipients, book)
+    heard = [one.at.astimezone(zone).date() for entry in shown for one in entry.standing.answers]
+    sign = settings.sign
+    return Site(
+        campaign_id=frozen.campaign_id,
+        title=settings.campaign.title,
+        sender=frozen.sender.display_name,
+        made_on=made_at.astimezone(zone).date(),
+        is_rehearsal=log.rehearses,
+        frozen=newest,
+        frozen_on=newest.frozen_at.astimezone(zone).date(),
+        reply_by=frozen.reply_by,
+        letters={one: OpenLetter(frozen, one) for one in frozen.languages},
+        demands={one: frozen.demands(one) for one in frozen.languages},
+        signed=_signed(frozen, campaign),
+        sent_on=min((one.had_on for one in shown if one.had_on), default=None),
+        recipients=tuple(one for one, _, _ in recipients),
+        answers=tuple(_answers(recipients, hidden, zone)),
+        heard_on=max(heard, default=None),
+        sign_mailto=sign.mailto.addr_spec if sign.mailto else "",
+        sign_url=sign.url or "",
+        url=f"{settings.publish.url.rstrip('/')}/" if settings.publish.url else "",
+        documents=_documents(campaign),
+    )
+
+
+def _is_known(entry: Entry) -> bool:
+    """Whether it is about a person who was not forgotten."""
+    return "@" in entry.copy.mailbox
+
+
+def _require_signatories(campaign: Campaign) -> None:
+    """Of a list with errors, who may be named is not known."""
+    file = campaign.settings.people["signatories"]
+    if wrong := [one for one in campaign.problems if one.file == file and one.is_error]:
+        raise CampaignError(wrong)
+
+
+def _signed(frozen: Frozen, campaign: Campaign) -> Signed:
+    part, by_day = frozen.document["signatories"], dict[date, int]()
+    for one in campaign.signatories:
+        if one.signed_on:
+            by_day[one.signed_on] = by_day.get(one.signed_on, 0) + 1
+    published = (
+        {key: without_addresses(text) for key, text in one.items()} for one in part["published"]
+    )
+    return Signed(tuple(published), part["total"], by_day)
+
+
+Told = tuple[ShownRecipient, Entry, str]  # with the name that the log has
+
+
+def _recipients(shown: list[Entry], book: Ledger, campaign: Campaign) -> Iterator[Told]:
+    rows = _rows(campaign, {entry.copy.file for entry in shown})
+    all_named = campaign.settings.publish.names
+    problems: list[Problem] = []
+    for number, entry in enumerate(shown, start=1):
+        copy = entry.copy
+        file, line, fields = rows.get(copy.folded, (copy.file, copy.line, copy.fields))
+        said = fields.get(PUBLIC, "")
+        is_named = yes_or_no(said)
+        if is_named is None:
+            problems.append(Problem(file, line, f"public is {quoted(said)}", 'Write "yes" or "no"'))
+        is_named = bool(is_named) or (all_named and not said.strip())
+        by_demand = {one.id: entry.standing.to_demand(one.id) for one in book.demands}
+        recipient = ShownRecipient(
+            number,
+            without_addresses(copy.name) if is_named else "",
+            office_of(fields),
+            organisation_of(fields),
+            copy.language,
+            entry.had_on,
+            entry.days,
+            entry.is_waiting,
+            entry.overdue,
+            {"": entry.standing.said()} | by_demand,
+        )
+        yield recipient, entry, copy.name
+    if problems:
+        raise CampaignError(problems)
+
+
+def _rows(campaign: Campaign, files: set[str]) -> dict[str, tuple[str, int, Mapping[str, str]]]:
+    """The rows of the lists as they are now, by mailbox: what they say today counts."""
+    found: dict[str, tuple[str, int, Mapping[str, str]]] = {}
+    for key, file in campaign.settings.people.items():
+        if file not in files or not (campaign.root / file.partition("#")[0]).exists():
+            continue  # of a list that is gone, the log has what it said
+        problems: list[Problem] = []
+        people = campaign.people(key, problems)
+        if people is None:
+            raise CampaignError(problems)
+        for row in people.table.rows():
+            try:
+                address = folded(people.addr_spec_of(row))
+            except RowRefused:
+                continue
+            found[address] = file, row.line, row.cells
+    return found
+
+
+def _hide_names(recipients: list[Told], book: Ledger) -> Names:
+    """Take the names that nobody is to read out of the offices; what takes them out of answers."""
+    named = {one.name for one, _, _ in recipients if one.name}
+    hidden, instead = Names(), Names()
+    for entry in book.entries:  # of those whom the letter did not reach, too
+        if entry.copy.name not in named:
+            hidden.hide(entry.copy.name, "[…]")
+            instead.hide(entry.copy.name, "[…]")
+    for at, (one, entry, name) in enumerate(recipients):
+        office, organisation = hidden.out_of(one.office), hidden.out_of(one.organisation)
+        recipients[at] = replace(one, office=office, organisation=organisation), entry, name
+        if not one.name and (known := office or organisation):
+            instead.hide(name, f"[{known}]")
+    return instead
+
+
+def _answers(recipients: list[Told], hidden: Names, zone: ZoneInfo) -> Iterator[ShownAnswer]:
+    """What was said, oldest first; the same to several demands at once is one answer."""
+    said: dict[tuple[object, ...], tuple[ShownRecipient, list[Answer]]] = {}
+    for one, entry, _ in recipients:
+        for answer in entry.standing.answers:
+            if answer.status is not Status.UNCLASSIFIED and not answer.is_automatic:
+                key = (one.number, answer.at, answer.status, answer.quote)
+                said.setdefault(key, (one, []))[1].append(answer)
+    for one, answers in sorted(said.values(), key=lambda both: (both[1][0].at, both[1][0].id)):
+        first = answers[0]
+        words = ""  # nothing says yet that they may be public
+        yield ShownAnswer(
+            first.id,
+            one,
+            first.at.astimezone(zone),
+            first.status,
+            tuple(answer.demand for answer in answers if answer.demand),
+            first.channel,
+            hidden.out_of(without_addresses(words)),
+        )
+
+
+def _documents(campaign: Campaign) -> dict[str, bytes]:
+    files, found, problems = Files.of(campaign), dict[str, bytes](), list[Problem]()
+    line = campaign.lines.line_of(("publish", "documents"))
+    for path in campaign.settings.publish.documents:
+        name = path.rpartition("/")[2]
+        try:
+            data = files.read(path).data
+        except CellRefused as why:
+            problems.append(Problem(SETTINGS_FILE, line, f"documents: {why.what}", why.hint))
+            continue
+        if not name.lower().endswith(_DOCUMENTS):
+            hint = f"Save it as one of {', '.join(_DOCUMENTS)}"
+            what = f"documents: {quoted(path)} is of a kind that the site does not carry"
+            problems.append(Problem(SETTINGS_FILE, line, what, hint))
+        elif name.casefold() in map(str.casefold, found):
+            what = f"documents: two files are called {quoted(name)}"
+            problems.append(Problem(SETTINGS_FILE, line, what, "Rename one of them"))
+        else:
+            found[name] = data
+    if problems:
+        raise CampaignError(problems)
+    return found
