@@ -283,6 +283,10 @@ def _internal_error(what: str) -> str:
     )
 
 
+# Where PETITION_SMTP_CONNECTIONS does not say: the more letters share a commit, the less each costs.
+CONNECTIONS = "32"
+
+
 def _database(environ: Mapping[str, str]) -> str:
     url = environ.get("PETITION_DATABASE", "")
     if not url.startswith(POSTGRESQL):
@@ -310,7 +314,7 @@ def worker(
 ) -> None:
     """Send what `send --workers` has queued, beside other workers."""
     url = _database(os.environ)
-    server = find_server(None, os.environ)
+    server = find_server(None, {"PETITION_SMTP_CONNECTIONS": CONNECTIONS, **os.environ})
     if server is None:
         raise UsageError(
             "a worker needs a server of its own: PETITION_SMTP_HOST is not set",

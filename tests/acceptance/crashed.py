@@ -54,12 +54,11 @@ def read_log(root: Path) -> Left:
                 shutil.copy(root / name, folder)
         database = sqlite3.connect(Path(folder) / "petition.db")
         try:
-            rows = database.execute("SELECT mailbox, state, intended FROM copy").fetchall()
+            rows = database.execute("SELECT mailbox, state FROM copy").fetchall()
         finally:
             database.close()
-    assert len({mailbox for mailbox, _, _ in rows}) == len(rows)
-    marked = {mailbox for mailbox, state, intended in rows if state == "sending" and intended}
-    return Left({mailbox: state for mailbox, state, _ in rows}, marked)
+    assert len({mailbox for mailbox, _ in rows}) == len(rows)
+    return Left(dict(rows), {mailbox for mailbox, state in rows if state == "sending"})
 
 
 @dataclass

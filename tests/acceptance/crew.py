@@ -22,7 +22,8 @@ SEND = ("send", "open-letter", "--workers", "--yes")
 
 def campaign_on(url: str, folder: Path, port: int, people: int) -> SmallCampaign:
     campaign = SmallCampaign.at(folder / "campaign", people).through(port)
-    campaign.env["PETITION_DATABASE"] = url
+    # Few connections: as many letters of each can be uncertain when it dies.
+    campaign.env |= {"PETITION_DATABASE": url, "PETITION_SMTP_CONNECTIONS": "4"}
     return campaign
 
 

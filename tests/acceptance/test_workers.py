@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from petition.outbox.run import BLOCK
 from petition.outbox.states import State
 from tests.acceptance.crew import (
     PATIENCE,
@@ -135,18 +136,18 @@ def test_what_was_checked_for_this_machine_goes_through_no_other(
 
 def test_the_rate_holds_for_all_workers_together(tmp_path: Path, postgres: Postgres):
     with counting_server() as server:
-        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 150)
-        at_pace(campaign, 'rate = "60/s"').petition(*SEND, "--to", "p1", status=0)
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 3 * BLOCK)
+        at_pace(campaign, 'rate = "200/s"').petition(*SEND, "--to", "p1", status=0)
         with workers(campaign, 2) as both:
             wait_until(lambda: all(one.said_of("started") for one in both))
             campaign.petition(*SEND, status=0)
             states = wait_until_done(campaign)
             for one in both:
                 one.stop()
-    nobody_twice_nobody_lost(server, states, 150)
+    nobody_twice_nobody_lost(server, states, 3 * BLOCK)
     assert all(one.said_of("letter") for one in both)
     begun = sorted(server.begun)[1:]  # without p1
-    assert begun[-1] - begun[0] > 0.9 * 148 / 60, "faster than the rate"
+    assert begun[-1] - begun[0] > 0.9 * (len(begun) - 1) / 200, "faster than the rate"
 
 
 def test_the_daily_cap_holds_for_all_workers_together(tmp_path: Path, postgres: Postgres):

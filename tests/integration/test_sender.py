@@ -12,8 +12,8 @@ import pytest
 
 from petition.campaign.settings import PaceSettings
 from petition.outbox import manual
-from petition.outbox.database import moment, stamp
 from petition.outbox.committer import Told
+from petition.outbox.database import moment, stamp
 from petition.outbox.log import Log
 from petition.outbox.run import Intent, Run
 from petition.outbox.states import State
