@@ -224,7 +224,7 @@ class Copies:
             if copy.revision == self.revision and copy.twin == 0:
                 date = copy.letter_date or date
                 if copy.attempts:
-                    from petition.sending.sender import person_of  # noqa: PLC0415 (rarely needed)
+                    from petition.sending.merging import person_of  # noqa: PLC0415 (rarely needed)
 
                     return person_of(copy), self.revision, date
                 person = person._replace(queued_as=copy.spelling)

@@ -52,8 +52,8 @@ from petition.prepare import (
 )
 from petition.sending.circuit_breaker import CopyResult, RunResult
 from petition.sending.dispatch import Dispatch, Signature, keep_own_files
+from petition.sending.merging import person_of
 from petition.sending.retry import RetrySchedule
-from petition.sending.sender import person_of
 from petition.smtp.dkim import load_key, public_record
 from petition.smtp.replies import NOBODY, Outcome, advice
 from petition.smtp.session import run_loop

@@ -198,8 +198,9 @@ class CircuitBreaker:
 
     def weigh(self, verdict: Verdict, episode: int, mailbox: str) -> None:
         """Count what became of a letter, whose connection was opened in an episode."""
-        said = str(verdict.reply or verdict.reason)
-        if verdict.scope is Scope.SERVER and verdict.outcome is not Outcome.SENT:
+        is_sent = verdict.outcome is Outcome.SENT
+        said = "" if is_sent else str(verdict.reply or verdict.reason)
+        if verdict.scope is Scope.SERVER and not is_sent:
             self.said = said
             self.is_refusal = verdict.is_refusal and not said.startswith("421")
             if episode >= self.episode:

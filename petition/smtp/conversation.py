@@ -59,7 +59,7 @@ class Transaction(NamedTuple):
     tls: str  # the version of TLS, "" without
     milliseconds: int  # from the first command to the verdict, including the permit
     also_refused: tuple[tuple[str, Reply], ...] = ()  # the copies (cc, bcc) that were refused
-    fault: Exception | None = None  # what the permit raised; the letter was not sent
+    fault: BaseException | None = None  # what the permit raised; the letter was not sent
     # What came of commands that went with the last dot, if the server does not accept them there.
     refused_ahead: str = ""
 
@@ -105,7 +105,7 @@ class _Letter:
     refusal: Verdict | None = None
     is_data_open: bool = False  # after 354 and before the reply to the dot
     left: bytes | memoryview = b""  # to write
-    fault: Exception | None = None
+    fault: BaseException | None = None
 
 
 class Conversation(asyncio.Protocol):
@@ -173,7 +173,7 @@ class Conversation(asyncio.Protocol):
             self._end(verdict)
         self._go_on()
 
-    def may_go(self, answer: bool, fault: Exception | None = None) -> None:
+    def may_go(self, answer: bool | None, fault: BaseException | None = None) -> None:
         """Answer a permit: with False, or a fault of ours, the letter does not go."""
         if self._at is not At.PERMIT:
             return  # it was closed meanwhile

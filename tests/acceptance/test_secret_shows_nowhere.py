@@ -35,10 +35,10 @@ WAYS = {
 }
 FAULT = """
 import sys
-from petition.sending.sender import Mailer
+from petition.sending.merging import CopyMerger
 def fail(self, *arguments):
     raise RuntimeError("a fault of the program's own")
-Mailer._merged_letter = fail
+CopyMerger.letter = fail
 from petition.cli.main import run
 sys.argv = ["petition", "send", "open-letter", "--yes"]
 run()
