@@ -283,7 +283,7 @@ def _internal_error(what: str) -> str:
     )
 
 
-# Where PETITION_SMTP_CONNECTIONS does not say: the more letters share a commit, the less each costs.
+# If PETITION_SMTP_CONNECTIONS is unset: the more letters share a commit, the less each costs.
 CONNECTIONS = "32"
 
 
