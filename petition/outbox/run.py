@@ -15,21 +15,20 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 from petition.address import folded
-from petition.errors import LogDamaged, LogUnusable
+from petition.errors import LogDamaged
 from petition.identity import Identity, Signer, selector_of
 from petition.outbox import models
 from petition.outbox.answers import Gate
 from petition.outbox.committer import Committer, Step, Told
 from petition.outbox.database import Database, MarkRow, Values, Written, stamp
-from petition.outbox.log import Cap, Log
+from petition.outbox.log import Log
 from petition.outbox.models import Copy, copies_of, queue_moved
-from petition.outbox.states import DONE, WAITING, Reason, State, check_transition
+from petition.outbox.states import WAITING, Reason, State, check_transition
 
 Found = TypeVar("Found")
 
@@ -123,10 +122,10 @@ def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> No
         events = [event for outcome, start in marked for event in outcome.events(start)]
         values = {"owner": owner, "login": ""} | log.now_and_horizon()
         log.database.write_down(Written(done, [], events), values)
-        _skip_stopped(log.database, deferred, log.now)
+        skip_stopped(log.database, deferred, log.now)
 
 
-def _skip_stopped(database: Database, waiting: Sequence[int], now: str) -> None:
+def skip_stopped(database: Database, waiting: Sequence[int], now: str) -> None:
     """Skip those of some copies that are stopped, suppressed or replaced, if they wait."""
     if waiting:
         models.pick(database, "pick_stopped", {"copies": waiting, "replaced": Reason.REPLACED})
@@ -291,7 +290,7 @@ class Run:
         marked = {intent.copy.id for intent in allowed} & changed
         if missed := [one.copy.id for one in intents if one.copy.id not in marked]:
             self._skip_missed(database, missed)
-        _skip_stopped(database, [one.copy.id for one in known if one.state in WAITING], now)
+        skip_stopped(database, [one.copy.id for one in known if one.state in WAITING], now)
         return [row.copy.id in marked if isinstance(row, Intent) else None for row in rows]
 
     def _skip_answered(self, database: Database, intents: Sequence[Intent], now: str) -> None:
@@ -316,7 +315,7 @@ class Run:
     def _skip_missed(self, database: Database, missed: Sequence[int]) -> None:
         """Skip copies that could not be marked because their person has left."""
         with database.joined(self._begin):
-            _skip_stopped(database, missed, self._log.now)
+            skip_stopped(database, missed, self._log.now)
 
     def _row_of(self, intent: Intent) -> MarkRow:
         """An intent as `mark` reads it, with the tokens that mail is matched by."""
@@ -357,7 +356,7 @@ class Run:
         models.pick(database, "pick_taken_back", {"copies": taken, "reason": reason})
         models.move(database, now, by="queue_again")
         self._count_taken_back(database)
-        _skip_stopped(database, taken, now)
+        skip_stopped(database, taken, now)
         return set(taken)
 
     def _count_taken_back(self, database: Database) -> None:
@@ -407,142 +406,3 @@ class Run:
             for one in lost
             if one.copy.id in self._marked and one.state in _BY_REPLY and one.reply_code is not None
         ]
-
-
-BLOCK = 256  # ids: what 32 connections read ahead
-
-
-class SharedRun(Run):
-    """Sends one revision of a letter beside other runs.
-
-    It takes blocks of ids that no other run has, each by a lock of its connection. That only keeps
-    two workers from preparing the same letter: what may go, the mark decides.
-
-    It may be made on another thread than the loop's. The owner is a worker, which holds the
-    lock of `membership`; `cap` gives the recipients that a login may have in 24 hours, by the
-    days before this one, and is None where there is no cap. `damage` is what is wrong with a row
-    that was left out.
-    """
-
-    def __init__(
-        self,
-        log: Log,
-        letter: str,
-        revision: int,
-        owner: str,
-        cap: Cap | None,
-        loop: "asyncio.AbstractEventLoop",
-    ) -> None:
-        super().__init__(log, letter, owner=owner, is_shared=True, loop=loop)
-        self._which: dict[str, object] = {"letter": letter, "revision": revision, "size": BLOCK}
-        self._cap = cap
-        self._blocks: set[int] = set()  # that this worker has
-        self._found: list[int] = []  # by the last look
-        self._damaged: list[int] = []
-        self.damage: LogDamaged | None = None
-
-    async def fetch(
-        self,
-        limit: int,
-        *,
-        full: Sequence[str] = (),
-        past: int = 0,
-        in_hand: Iterable[int] = (),
-    ) -> list[Copy]:
-        """The same, but for rows that cannot be read: the others go."""
-        in_hand = list(in_hand)
-        while True:
-            try:
-                return await super().fetch(
-                    limit, full=full, past=past, in_hand=in_hand + self._damaged
-                )
-            except LogDamaged as fault:
-                self.damage = fault
-                if len(self._found) == 1:
-                    self._damaged += self._found
-                limit = 1  # until it is known which row it is
-
-    def _ready(self, database: Database, limit: int, values: Values) -> list[Copy]:
-        """Those in the blocks of this worker, or in the first one that no other worker has."""
-        values = {**values, **self._which, "limit": limit}
-        for block in sorted(self._blocks):
-            if copies := self._ready_in(database, block, values):
-                return copies
-        in_hand = cast("list[int]", values["in_hand"])
-        self._leave_blocks(database, self._blocks - {copy // BLOCK for copy in in_hand})
-        passed = set(self._blocks)
-        while blocks := [
-            row["block"]
-            for row in database.all("blocks_ready", {**values, "others": sorted(passed)})
-        ]:
-            for block in blocks:
-                passed.add(block)
-                if database.value("take_block", {**self._which, "block": block}):
-                    self._blocks.add(block)
-                    # Read once more: its last owner may have sent some of them.
-                    if copies := self._ready_in(database, block, values):
-                        return copies
-        return []
-
-    def _ready_in(self, database: Database, block: int, values: Values) -> list[Copy]:
-        rows = database.all("ready_in_block", {**values, "first": block * BLOCK})
-        self._found = [row["id"] for row in rows]
-        return copies_of(rows)
-
-    def _leave_blocks(self, database: Database, blocks: set[int]) -> None:
-        for block in blocks:
-            database.one("leave_block", {**self._which, "block": block})
-        self._blocks -= blocks
-
-    async def close(self) -> None:
-        """The same; other workers may have the rest of its blocks."""
-        with suppress(LogUnusable, RuntimeError):  # they end with the connection; closed before
-            await self._committer.commit(
-                lambda database: self._leave_blocks(database, self._blocks)
-            )
-        await super().close()
-
-    def _needs_more(self, rows: Sequence[Intent | CopyOutcome]) -> bool:
-        return self._cap is not None or super()._needs_more(rows)
-
-    def _within_cap(self, database: Database, intents: Sequence[Intent]) -> Sequence[Intent]:
-        """One worker at a time counts its letters."""
-        if self._cap is None or not intents:
-            return intents
-        login = intents[0].login
-        database.one("lock_cap", {"login": login})
-        most = self._cap(self._log.days_before(login))
-        if most is None:
-            return intents
-        room = most - self._log.spent(login)[0]
-        for number, intent in enumerate(intents):
-            room -= intent.recipients
-            if room < 0:
-                return intents[:number]
-        return intents
-
-    def _work_done(self, outcomes: Sequence[CopyOutcome]) -> Values | None:
-        states = [outcome.state for outcome in outcomes]
-        counts: dict[str, object] = {state.value: states.count(state) for state in DONE}
-        return counts | {"owner": self.owner} if any(counts.values()) else None
-
-    def _skip_missed(self, database: Database, missed: Sequence[int]) -> None:
-        """The same for all that nobody else is skipping at this moment."""
-        del missed
-        with database.joined(self._begin):
-            self._drop_unwanted(database)
-
-    def _count_taken_back(self, database: Database) -> None:
-        starts = [one.start for one in models.moved(database).values()]
-        counts: dict[str, object] = {state.value: -starts.count(state) for state in DONE}
-        database.run("count_work", counts | {"owner": self.owner})
-
-    def _drop_unwanted(self, database: Database) -> None:
-        """The same in this revision alone."""
-        found = [row["id"] for row in database.all("unwanted_shared", {"letter": self.letter})]
-        if found:
-            _skip_stopped(database, found, self._log.now)
-
-    def _waiting(self, database: Database, *, limit: int) -> int:
-        values = self._which | {"now": self._log.now}
-        return min(limit, int(database.value("waiting_shared", values)))

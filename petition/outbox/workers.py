@@ -1,12 +1,12 @@
-"""Workers that share a log: who is alive, what each claims, and how far the work is.
+"""Workers that share a log: who is alive, what each may send, and how far the work is.
 
 A worker holds two advisory locks of its connection: one that it shares with all other workers, and
 that keeps a local `send` out; and one of its own. Both end with the connection, through which it
 also writes: a worker that lost them cannot mark a copy. A worker that gets the own lock of another
-has proved that the other is dead, and gives the copies that it had in hand their true state.
+has proved that the other is dead, and the copies that it had marked become uncertain.
 
-A worker claims only rows that nobody else has, by `FOR UPDATE SKIP LOCKED`, and its marks are
-allowed under the daily cap one worker at a time.
+A worker reads ahead in blocks of ids, each with a lock of its own, so that no two prepare the same
+letter. Marks are allowed under the daily cap one worker at a time.
 
 The log also keeps what a worker needs of the campaign folder: the settings that a letter is sent
 with, and the files of single rows.
@@ -19,16 +19,29 @@ machines need not agree.
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, cast
 
-from petition.errors import LogUnusable
-from petition.outbox.database import Database, moment, stamp
-from petition.outbox.log import Log, utc_now
-from petition.outbox.models import TASK, fields_of, queue_job, workers_are_made
+from petition.errors import LogDamaged, LogUnusable
+from petition.outbox.database import Database, Values, moment, stamp
+from petition.outbox.log import Cap, Log, utc_now
+from petition.outbox.models import (
+    TASK,
+    Copy,
+    copies_of,
+    fields_of,
+    moved,
+    queue_job,
+    workers_are_made,
+)
+from petition.outbox.run import CopyOutcome, Intent, Run, skip_stopped
 from petition.outbox.states import DONE, State
+
+if TYPE_CHECKING:
+    import asyncio
 
 _LONGEST_WAIT = timedelta(days=31)  # of a copy between two attempts, whatever [pace] says
 
@@ -213,6 +226,145 @@ def kept(database: Database, sha256: str) -> bytes | None:
     """A file from the log; None: it is not there."""
     data = database.value("enclosure", {"sha256": sha256})
     return None if data is None else bytes(data)
+
+
+BLOCK = 256  # ids: what 32 connections read ahead
+
+
+class SharedRun(Run):
+    """Sends one revision of a letter beside other runs.
+
+    It takes blocks of ids that no other run has, each by a lock of its connection. That only keeps
+    two workers from preparing the same letter: what may go, the mark decides.
+
+    It may be made on another thread than the loop's. The owner is a worker, which holds the
+    lock of `membership`; `cap` gives the recipients that a login may have in 24 hours, by the
+    days before this one, and is None where there is no cap. `damage` is what is wrong with a row
+    that was left out.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        letter: str,
+        revision: int,
+        owner: str,
+        cap: Cap | None,
+        loop: "asyncio.AbstractEventLoop",
+    ) -> None:
+        super().__init__(log, letter, owner=owner, is_shared=True, loop=loop)
+        self._which: dict[str, object] = {"letter": letter, "revision": revision, "size": BLOCK}
+        self._cap = cap
+        self._blocks: set[int] = set()  # that this worker has
+        self._found: list[int] = []  # by the last look
+        self._damaged: list[int] = []
+        self.damage: LogDamaged | None = None
+
+    async def fetch(
+        self,
+        limit: int,
+        *,
+        full: Sequence[str] = (),
+        past: int = 0,
+        in_hand: Iterable[int] = (),
+    ) -> list[Copy]:
+        """The same, but for rows that cannot be read: the others go."""
+        in_hand = list(in_hand)
+        while True:
+            try:
+                return await super().fetch(
+                    limit, full=full, past=past, in_hand=in_hand + self._damaged
+                )
+            except LogDamaged as fault:
+                self.damage = fault
+                if len(self._found) == 1:
+                    self._damaged += self._found
+                limit = 1  # until it is known which row it is
+
+    def _ready(self, database: Database, limit: int, values: Values) -> list[Copy]:
+        """Those in the blocks of this worker, or in the first one that no other worker has."""
+        values = {**values, **self._which, "limit": limit}
+        for block in sorted(self._blocks):
+            if copies := self._ready_in(database, block, values):
+                return copies
+        in_hand = cast("list[int]", values["in_hand"])
+        self._leave_blocks(database, self._blocks - {copy // BLOCK for copy in in_hand})
+        passed = set(self._blocks)
+        while blocks := [
+            row["block"]
+            for row in database.all("blocks_ready", {**values, "others": sorted(passed)})
+        ]:
+            for block in blocks:
+                passed.add(block)
+                if database.value("take_block", {**self._which, "block": block}):
+                    self._blocks.add(block)
+                    # Read once more: its last owner may have sent some of them.
+                    if copies := self._ready_in(database, block, values):
+                        return copies
+        return []
+
+    def _ready_in(self, database: Database, block: int, values: Values) -> list[Copy]:
+        rows = database.all("ready_in_block", {**values, "first": block * BLOCK})
+        self._found = [row["id"] for row in rows]
+        return copies_of(rows)
+
+    def _leave_blocks(self, database: Database, blocks: set[int]) -> None:
+        for block in blocks:
+            database.one("leave_block", {**self._which, "block": block})
+        self._blocks -= blocks
+
+    async def close(self) -> None:
+        """The same; other workers may have the rest of its blocks."""
+        with suppress(LogUnusable, RuntimeError):  # they end with the connection; closed before
+            await self._committer.commit(
+                lambda database: self._leave_blocks(database, self._blocks)
+            )
+        await super().close()
+
+    def _needs_more(self, rows: Sequence[Intent | CopyOutcome]) -> bool:
+        return self._cap is not None or super()._needs_more(rows)
+
+    def _within_cap(self, database: Database, intents: Sequence[Intent]) -> Sequence[Intent]:
+        """One worker at a time counts its letters."""
+        if self._cap is None or not intents:
+            return intents
+        login = intents[0].login
+        database.one("lock_cap", {"login": login})
+        most = self._cap(self._log.days_before(login))
+        if most is None:
+            return intents
+        room = most - self._log.spent(login)[0]
+        for number, intent in enumerate(intents):
+            room -= intent.recipients
+            if room < 0:
+                return intents[:number]
+        return intents
+
+    def _work_done(self, outcomes: Sequence[CopyOutcome]) -> Values | None:
+        states = [outcome.state for outcome in outcomes]
+        counts: dict[str, object] = {state.value: states.count(state) for state in DONE}
+        return counts | {"owner": self.owner} if any(counts.values()) else None
+
+    def _skip_missed(self, database: Database, missed: Sequence[int]) -> None:
+        """The same for all that nobody else is skipping at this moment."""
+        del missed
+        with database.joined(self._begin):
+            self._drop_unwanted(database)
+
+    def _count_taken_back(self, database: Database) -> None:
+        starts = [one.start for one in moved(database).values()]
+        counts: dict[str, object] = {state.value: -starts.count(state) for state in DONE}
+        database.run("count_work", counts | {"owner": self.owner})
+
+    def _drop_unwanted(self, database: Database) -> None:
+        """The same in this revision alone."""
+        found = [row["id"] for row in database.all("unwanted_shared", {"letter": self.letter})]
+        if found:
+            skip_stopped(database, found, self._log.now)
+
+    def _waiting(self, database: Database, *, limit: int) -> int:
+        values = self._which | {"now": self._log.now}
+        return min(limit, int(database.value("waiting_shared", values)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from petition.outbox import workers
 from petition.outbox.committer import on_thread
 from petition.outbox.log import Log
 from petition.outbox.models import Copy, queue_job
-from petition.outbox.run import CopyOutcome, SharedRun
+from petition.outbox.run import CopyOutcome
 from petition.outbox.states import State
 from petition.sending.circuit_breaker import CopyResult, RunResult, Slowed
 from petition.sending.dispatch import Dispatch, KeptFiles, LetterUnusable, Signature
@@ -195,7 +195,7 @@ class Worker:
         )
         loop = asyncio.get_running_loop()
         cap = route.pace.cap if route.pace.is_capped else None
-        run = await on_thread(SharedRun, self._log, letter, revision, self.owner, cap, loop)
+        run = await on_thread(workers.SharedRun, self._log, letter, revision, self.owner, cap, loop)
         self._in_hand = letter, dispatch
         self._mailer = mailer = Mailer(
             run,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from petition.outbox.run import BLOCK
+from petition.outbox.workers import BLOCK
 from petition.outbox.states import State
 from tests.acceptance.crew import (
     PATIENCE,
