@@ -232,7 +232,7 @@ SELECT id, :now, NULL, state, reason FROM copy WHERE id > :last
 SELECT COALESCE(MAX(id), 0) FROM copy
 
 -- :name chosen_table
--- The copies that this run may claim, for this connection only.
+-- The copies that this run may send, for this connection only.
 CREATE TEMPORARY TABLE chosen (copy INTEGER PRIMARY KEY)
 
 -- :name chosen_drop

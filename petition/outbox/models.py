@@ -6,7 +6,7 @@ sent, no more; it is queued in the transaction that makes them wait.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -172,10 +172,10 @@ _MOMENTS = [
 
 
 @lru_cache(maxsize=8)
-def _places_of(columns: tuple[str, ...]) -> "itemgetter[Any]":
+def _places_of(columns: tuple[str, ...]) -> "Callable[[Row], tuple[Any, ...]]":
     """What takes the values of a copy, in order, out of a row with these columns."""
-    named = ("bytes" if name == "data" else name for name in Copy._fields)
-    return itemgetter(*map(columns.index, named))
+    named = tuple("bytes" if name == "data" else name for name in Copy._fields)
+    return tuple if named == columns else itemgetter(*map(columns.index, named))
 
 
 def event_of(row: Row) -> Event:

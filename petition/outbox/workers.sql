@@ -215,7 +215,7 @@ WHERE id >= :first AND id < :first + :size AND letter || '' = :letter AND newest
 ORDER BY due_at, id LIMIT :limit
 
 -- :name waiting_shared
--- How many copies of a revision could be claimed now.
+-- How many copies of a revision can be sent now.
 SELECT COUNT(*) FROM copy
 WHERE letter = :letter AND newest = 1 AND revision = :revision
   AND (state = 'queued' OR (state = 'deferred' AND due_at <= :now))

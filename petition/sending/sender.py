@@ -1,4 +1,4 @@
-"""Sends the copies that a run claims: merge, transact, record.
+"""Sends the copies of a run: merge, transact, record.
 
 A few connections share the work. Each takes the next copy, merges it, waits for its turn, hands it
 to the server and records the reply; where nothing prevents it, the commands of the next copy go
@@ -98,7 +98,7 @@ class Mailer:
             longest = self._route.retry.longest
             await self._run.ask(lambda log: log.due_now(longest, self._run.letter))
             while not self._result.is_over and await self._prefetch.has_more():
-                # The connections end when nothing is left to claim. One that broke down meanwhile
+                # The connections end when nothing is left to send. One that broke down meanwhile
                 # may have put its letter back: hence the round again.
                 await self._work_together(await self._connections(letters))
             await self._finish()

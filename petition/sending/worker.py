@@ -31,7 +31,7 @@ from petition.sending.retry import RetrySchedule
 from petition.sending.sender import Mailer, first_of
 from petition.smtp.dkim import DkimSigner, KeyRefused, public_record
 
-AGAIN_SECONDS = 30.0  # until a letter is looked at again of which nothing could be claimed
+AGAIN_SECONDS = 30.0  # until a letter is looked at again of which nothing could be sent
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0  # of a worker whose server does not answer
 

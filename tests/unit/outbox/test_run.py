@@ -344,6 +344,44 @@ def test_many_marks_and_results_of_one_commit_each_have_their_own(
     assert all(event.milliseconds == by_mailbox[event.mailbox] for event in last)
 
 
+STATEMENTS = {
+    False: ["BEGIN IMMEDIATE", *["UPDATE copy"] * 2, "INSERT INTO event", "INSERT INTO attempt"],
+    True: ["SELECT pg_advisory", "WITH recorded"],  # one pipeline, and so one transaction
+}
+
+
+def test_marks_and_results_of_a_commit_take_a_few_statements(
+    log: Log, queue: Callable[..., Listing], monkeypatch: pytest.MonkeyPatch
+):
+    queue(*(f"p{number}" for number in range(40)))
+    connection, seen = log.database._connection, []
+
+    async def steps(run: Run):
+        copies = await run.fetch(40)
+        await asyncio.gather(*(mark(run, copy) for copy in copies[:20]))
+        if log.database.takes_workers:
+            execute = connection.execute
+
+            def trace(text: bytes, *values: object) -> object:
+                seen.append(text.decode())
+                return execute(text, *values)
+
+            monkeypatch.setattr(connection, "execute", trace)
+        else:
+            connection.set_trace_callback(seen.append)
+        sent = [record(run, outcome_of(copy, State.SENT)) for copy in copies[:20]]
+        assert all(await asyncio.gather(*(mark(run, copy) for copy in copies[20:])))
+        await asyncio.gather(*sent)
+
+    run_steps(log, steps)
+    wanted = STATEMENTS[log.database.takes_workers]
+    assert len(seen) >= len(wanted)
+    assert all(text.startswith(begin) for text, begin in zip(seen, wanted, strict=False)), seen
+    commits = [text for text in seen if text == "COMMIT"]
+    assert len(commits) == (0 if log.database.takes_workers else 1)
+    assert log.counts("open").by_state == {State.SENT: 20, State.SENDING: 20}
+
+
 def test_a_result_that_is_told_twice_is_one_arrow(log: Log, queue: Callable[..., Listing]):
     queue("ann")
 
