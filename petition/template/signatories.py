@@ -7,7 +7,7 @@ languages, and CLDR has the Kazakh І after И, where that alphabet has it after
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from babel.lists import format_list
@@ -84,7 +84,12 @@ def name_order(language: str) -> Callable[[str], Key]:
         if letters:
             places = {letter: at for letter, at in places.items() if at[0] != scripts.index(script)}
             places |= {letter: (scripts.index(script), at) for at, letter in enumerate(letters)}
-    return lambda name: _key(name, places, scripts)
+
+    @lru_cache(maxsize=1024)  # all are put in order again for each text, and to be filled
+    def order(name: str) -> Key:
+        return _key(name, places, scripts)
+
+    return order
 
 
 def _key(name: str, places: dict[str, tuple[int, int]], scripts: list[str]) -> Key:
@@ -126,35 +131,35 @@ _ALWAYS = ("en", "ru", "kk")
 
 def country_code(text: str, language: str = "en") -> str:
     """The code of ISO 3166-1 of a country."""
-    return _codes((language, *_ALWAYS)).get(folded_words(text), "")
+    return _codes_for(language).get(folded_words(text), "")
 
 
 def country_name(text: str, language: str) -> str:
     """A country as a language calls it."""
-    code = country_code(text, language)
-    is_code = folded_words(text).upper() == code
-    if not code or (not is_code and folded_words(text) in _names_in(language)):
+    code, name = country_code(text, language), folded_words(text)
+    # What a language calls it, and what people write besides, stays.
+    also = _KNOWN["countries"].get(language.partition("-")[0], ())
+    if not code or (name.upper() != code and (name in _codes(language) or name in also)):
         return text
     return str(locale_of(language).territories.get(code, text))
 
 
 @cache
-def _names_in(language: str) -> frozenset[str]:
-    """What a language calls countries, and what people write besides."""
-    return frozenset(
-        (*_codes((language,)), *_KNOWN["countries"].get(language.partition("-")[0], ()))
-    )
+def _codes_for(language: str) -> dict[str, str]:
+    """The codes of countries by all that readers of a language may call them."""
+    codes: dict[str, str] = {}
+    for more in (*_KNOWN["countries"].values(), *map(_codes, (language, *_ALWAYS))):
+        codes |= more
+    return codes
 
 
 @cache
-def _codes(languages: Sequence[str]) -> dict[str, str]:
+def _codes(language: str) -> dict[str, str]:
+    """The same by the codes themselves, and by what a language calls countries."""
     codes: dict[str, str] = {}
-    for also in _KNOWN["countries"].values() if len(languages) > 1 else ():
-        codes |= also
-    for language in languages:
-        for code, name in locale_of(language).territories.items():
-            if len(code) == 2 and code.isalpha():  # the others are regions of the world
-                codes[folded_words(name)] = codes[code.lower()] = code
+    for code, name in locale_of(language).territories.items():
+        if len(code) == 2 and code.isalpha():  # the others are regions of the world
+            codes[folded_words(name)] = codes[code.lower()] = code
     return codes
 
 
