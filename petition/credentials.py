@@ -12,9 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from petition import system
 from petition.errors import PetitionError, ServerTrouble
@@ -25,8 +24,7 @@ KEYRING_SERVICE = "petition:{host}"
 EARLY_SECONDS = 60  # a token that expires so soon is renewed before it is used
 
 
-@dataclass(frozen=True, slots=True)
-class SecretSource:
+class SecretSource(NamedTuple):
     """Where a secret comes from: an environment variable, else a command that petition.toml names.
 
     What reads a secret and what asks for confirmation of its command (`petition.trust`) both go

@@ -9,10 +9,9 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, unquote
 
 from petition.errors import LogUnusable
@@ -43,8 +42,7 @@ class AddressUnreadable(LogUnusable):
     """A text is not the address of a log. It is not quoted, since it may contain a password."""
 
 
-@dataclass(frozen=True, slots=True)
-class PostgresAddress:
+class PostgresAddress(NamedTuple):
     """An address of PostgreSQL."""
 
     hosts: tuple[tuple[str, str], ...]  # with ports, as written; an empty one is the local socket

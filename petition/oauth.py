@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from petition.credentials import (
@@ -117,8 +117,7 @@ def hosts_for(token_url: str) -> tuple[str, ...]:
     return next((one.hosts for one in known), ())
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """Whose login it is, and for which mail server."""
 
     client: OAuthClient

@@ -11,9 +11,9 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from petition import system
@@ -36,8 +36,7 @@ class Section(StrEnum):
     INBOX = "inbox"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One thing that a folder asks for.
 
     `seal` is what counts besides the value: for a server the login, for a command the files of

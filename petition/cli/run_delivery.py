@@ -9,12 +9,11 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from getpass import getpass
 from pathlib import Path
 from time import monotonic
-from typing import Self
+from typing import NamedTuple, Self
 
 from petition import system
 from petition.campaign.server import Server
@@ -131,8 +130,7 @@ class Progress:
 _LATE_SECONDS = 5  # enough for a database to restart; a full disk takes hours
 
 
-@dataclass(frozen=True, slots=True)
-class Secrets:
+class Secrets(NamedTuple):
     """What a run must have before anything is queued: a password or token, and the DKIM key."""
 
     login: Secret | None = None

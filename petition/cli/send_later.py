@@ -9,9 +9,9 @@ import os
 import re
 import sys
 import time
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import typer
@@ -56,8 +56,7 @@ def moment_of(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     return at
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmed:
+class Confirmed(NamedTuple):
     """What a person agreed to send."""
 
     prepared: Prepared

@@ -2,7 +2,7 @@
 
 import copy as copying
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -123,7 +123,7 @@ class _Freezing:
         blocks = blocks_of(self._demands(language), signatories_in(self._signed, language))
         around = Surroundings(self._known(), blocks, self._gathering.picture)
         compiled = compile_text(text, around, self.problems)
-        parts = asdict(compiled) if compiled else {}
+        parts = compiled._asdict() if compiled else {}
         pictures = self._gathering.pictures_in(compiled.html.source) if compiled else []
         return {
             "file": text.file,

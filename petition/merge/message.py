@@ -23,7 +23,6 @@ import email.policy
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from email.header import decode_header, make_header
 from email.message import Message
@@ -91,8 +90,7 @@ class Email(NamedTuple):
 _MAIN_HEADERS = ("Date", "From", "Reply-To", "To", "Cc", "Subject", "Message-ID")
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """A copy as a person reads it."""
 
     headers: list[tuple[str, str]]  # decoded, in their order
@@ -487,8 +485,7 @@ def _parts(boundary: str, parts: Sequence[MimePart]) -> Iterator[bytes]:
     yield line + b"--\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(NamedTuple):
     """What an email is meant to say."""
 
     names: tuple[str, ...]  # of its headers, in order

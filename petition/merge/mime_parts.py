@@ -42,8 +42,7 @@ _PNG, _JPEG, _GIF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8"
 _PROFILE_LIMIT = 4_000_000  # bytes of a colour profile, which a PNG holds compressed
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedPart:
+class ExpectedPart(NamedTuple):
     """What a part is to be read back as."""
 
     content_type: str
@@ -52,8 +51,7 @@ class ExpectedPart:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class MimePart:
+class MimePart(NamedTuple):
     """A finished part."""
 
     head: bytes  # its headers, each with its line end

@@ -5,10 +5,9 @@ reply counts only until a person has answered.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from petition.address import folded, is_of
 from petition.outbox.database import Database, Row, moment
@@ -49,8 +48,7 @@ class Channel(StrEnum):
     MAIL = "mail"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One thing that somebody said to a letter."""
 
     id: int
@@ -72,8 +70,7 @@ class Answer:
         return self.author == INBOX and self.status is Status.ACKNOWLEDGED
 
 
-@dataclass(frozen=True, slots=True)
-class NewAnswer:
+class NewAnswer(NamedTuple):
     """What a person records."""
 
     status: Status
@@ -84,8 +81,7 @@ class NewAnswer:
     author: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMail:
+class StoredMail(NamedTuple):
     """A mail in the log, with the first words of the answer that it is."""
 
     id: int

@@ -23,7 +23,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -59,8 +58,7 @@ _PARTS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """A query as one kind of database wants it."""
 
     text: str
@@ -68,8 +66,7 @@ class Query:
     tables: tuple[tuple[str, tuple[str, ...]], ...] = ()  # which are tables, with their columns
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(NamedTuple):
     """How one kind of database wants what the .sql files say."""
 
     files: tuple[str, ...]  # the .sql files for it alone
@@ -447,8 +444,7 @@ def drop_inbound_indexes(database: Database, copies: int) -> None:
             database.run(query)
 
 
-@dataclass(frozen=True, slots=True)
-class Upgraded:
+class Upgraded(NamedTuple):
     """An upgrade that was made."""
 
     before: int  # the schema that the log had

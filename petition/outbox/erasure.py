@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from petition.address import FORGOTTEN, folded
 from petition.mail_parser import SetAside, decoded_header, decoded_text, read_mail
@@ -141,8 +142,7 @@ _TEXTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(NamedTuple):
     """A place in somebody else's row that names a person."""
 
     table: str
@@ -223,8 +223,7 @@ NOTES = "hashed anew: "  # before the names of notes on frozen letters that lost
 Change = tuple[FrozenLetter, FrozenLetter]  # a frozen letter before and after it loses a name
 
 
-@dataclass(frozen=True, slots=True)
-class Rehashed:
+class Rehashed(NamedTuple):
     """A frozen letter that lost names: when, and its hash before and after."""
 
     letter: str

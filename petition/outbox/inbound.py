@@ -93,8 +93,7 @@ class Received:
         return hashlib.sha256(self.data.replace(b"\r\n", b"\n")).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What a new mail has changed."""
 
     mail: Received  # without its bytes: there may be many

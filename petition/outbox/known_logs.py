@@ -36,10 +36,9 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from petition.database_url import POSTGRESQL, PostgresAddress
 from petition.errors import LogForked, LogUnusable, PetitionError
@@ -56,8 +55,7 @@ _BRING_BACK = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KnownLog:
+class KnownLog(NamedTuple):
     """What this account knows of a log."""
 
     epoch: int = 0  # the highest that it was seen with
@@ -84,8 +82,7 @@ class KnownLog:
         return self.run == BEGUN and not self.runs_elsewhere(url)
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(NamedTuple):
     """Why a log may not be the one that knows who has a letter already."""
 
     what: str

@@ -6,6 +6,7 @@ Mailboxes are compared by their folded form (address.folded).
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from petition.address import folded
 from petition.identity import Signer
@@ -59,8 +60,7 @@ class Forgotten:
         return Signer(self._log.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Suppression:
+class Suppression(NamedTuple):
     """A mailbox that is never written to, why and since when (text of the log)."""
 
     mailbox: str

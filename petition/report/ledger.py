@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from petition.merge.document import Frozen
@@ -24,8 +25,7 @@ CHANNELS = {"phone": "by phone", "door": "at the door", "letter": "by letter", "
 AWAITED = UNANSWERED | {Status.UNCLASSIFIED}  # what is unclassified may be no answer
 
 
-@dataclass(frozen=True, slots=True)
-class QuotedDemand:
+class QuotedDemand(NamedTuple):
     """A demand as a letter quotes it."""
 
     number: int

@@ -197,7 +197,7 @@ def export(log: Log, person: DataSubject) -> dict[str, Any]:
         **found,
         "named_in": [asdict(one) for one in named],
         "mentions": [
-            asdict(one) for one in erasure.mentions(log, person.mailbox, person.own_names)
+            one._asdict() for one in erasure.mentions(log, person.mailbox, person.own_names)
         ],
         "forgotten_at": Forgotten(log).day(person.mailbox),
     }

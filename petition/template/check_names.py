@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self, cast
 
 from jinja2 import nodes
@@ -68,8 +67,7 @@ def check_statements(tree: nodes.Template, report: Report) -> bool:
     return not (others or found)
 
 
-@dataclass(frozen=True, slots=True)
-class NameCheck:
+class NameCheck(NamedTuple):
     """Looks for what a template names and that does not exist."""
 
     tree: nodes.Template

@@ -12,7 +12,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from jinja2 import TemplateSyntaxError, nodes
 
@@ -51,8 +51,7 @@ from petition.template.tags import (
 _FIELD = re.compile(r"\{\{(?:(?!\}\}|\{\{|\{%).)*\}\}", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledText:
+class CompiledText(NamedTuple):
     """The templates of a letter in one language; their lines are those of the file."""
 
     subject: Template
@@ -64,8 +63,7 @@ class CompiledText:
 Block = Callable[[str], list[Node] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """What a letter's text is compiled with."""
 
     known: Mapping[str, Sequence[str]]  # what the text can name, each with its fields
@@ -168,7 +166,7 @@ class _Source:
 
         def moved(mark: re.Match[str]) -> str:
             tag = own.tag(mark.group())
-            return marked.add(replace(tag, line=tag.line + self._shift - shift))
+            return marked.add(tag._replace(line=tag.line + self._shift - shift))
 
         return TAG.sub(moved, own.text)
 

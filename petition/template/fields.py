@@ -8,12 +8,11 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
 from html import escape
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time, get_datetime_format
@@ -238,8 +237,7 @@ PREVIOUS_FIELDS = ("subject", "sent_on", "days", "answers", "stalls")
 ANSWER_FIELDS = ("status", "demand", "channel", "quote", "on")
 
 
-@dataclass(frozen=True, slots=True)
-class Previous:
+class Previous(NamedTuple):
     """The letter that somebody had before, and where they stand with it.
 
     It is kept with the fields of their row, so that a copy that was attempted once stays the same,

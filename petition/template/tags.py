@@ -50,8 +50,7 @@ class Role(StrEnum):
     ALONE = "alone"  # {% set x = 1 %}
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(NamedTuple):
     """One tag."""
 
     role: Role
