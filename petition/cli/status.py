@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, count
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,8 +31,10 @@ from petition.outbox.log import Log
 from petition.outbox.manual import held
 from petition.outbox.models import Copy, Counts, Event
 from petition.outbox.states import DONE, WAITING, State
-from petition.outbox.workers import AtWork, Stats, look, settings_of
 from petition.user_state import UserStateUnusable
+
+if TYPE_CHECKING:
+    from petition.outbox.workers import AtWork, Stats
 
 COLUMNS = (
     "email",
@@ -228,6 +230,10 @@ def _show_letter(place: Workspace, name: str) -> None:
 
 def is_for_workers(log: Log, name: str) -> bool:
     """Whether a letter was queued for workers; then so is what is queued again of it."""
+    if not log.database.takes_workers:
+        return False
+    from petition.outbox.workers import settings_of  # noqa: PLC0415 (brings asyncio)
+
     return settings_of(log.database, name) is not None
 
 
@@ -373,6 +379,8 @@ def _said(one: Copy | Event) -> str:
 
 def show_progress(place: Workspace, letter: str | None, *, as_json: bool) -> None:
     """Show the progress every two seconds, until Ctrl-C."""
+    from petition.outbox.workers import look  # noqa: PLC0415 (brings asyncio)
+
     log = place.existing_log
     before = look(log, letter)
     try:
@@ -390,7 +398,7 @@ def show_progress(place: Workspace, letter: str | None, *, as_json: bool) -> Non
         output.say_error("")
 
 
-def _show_stats(before: Stats, now: Stats, letter: str | None) -> None:
+def _show_stats(before: "Stats", now: "Stats", letter: str | None) -> None:
     if output.is_terminal():
         output.clear()
     speeds = _speeds(before, now)
@@ -417,7 +425,7 @@ def _show_stats(before: Stats, now: Stats, letter: str | None) -> None:
         output.say(f"{provider}: {number:,} deferred")
 
 
-def _stats_json(before: Stats, now: Stats, letter: str | None) -> dict[str, object]:
+def _stats_json(before: "Stats", now: "Stats", letter: str | None) -> dict[str, object]:
     return {
         "at": now.at,
         "letter": letter,
@@ -438,7 +446,7 @@ def _stats_json(before: Stats, now: Stats, letter: str | None) -> dict[str, obje
     }
 
 
-def _speeds(before: Stats, now: Stats) -> dict[State, float]:
+def _speeds(before: "Stats", now: "Stats") -> dict[State, float]:
     """How many letters a second came into each state in which an attempt ends."""
     seconds = max(now.seconds - before.seconds, 0.001)
     return {
@@ -447,7 +455,7 @@ def _speeds(before: Stats, now: Stats) -> dict[State, float]:
     }
 
 
-def _speed(before: Stats, now: Stats, one: AtWork) -> float:
+def _speed(before: "Stats", now: "Stats", one: "AtWork") -> float:
     """How many letters a second a worker hands over."""
     earlier = next((was for was in before.workers if was.owner == one.owner), None)
     done = sum(one.done.values()) - (sum(earlier.done.values()) if earlier else 0)

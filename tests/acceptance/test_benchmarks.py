@@ -10,6 +10,19 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
+def test_a_start_is_measured_beside_another_checkout():
+    less = ("--rounds", "1", "--only", "help", "status", "--against", str(ROOT))
+    command = [sys.executable, str(ROOT / "benchmarks" / "start.py"), *less]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (help_row, status_row) = done.stdout.splitlines()[-2:]
+    for row in (help_row, status_row):
+        _, _, taken, modules, taken_before, modules_before, _ = row.split("|")
+        assert modules == modules_before
+        assert int(taken) > 0 < int(taken_before)
+    assert int(help_row.split("|")[3]) < int(status_row.split("|")[3])
+
+
+@pytest.mark.slow
 def test_the_inbox_is_measured():
     command = [sys.executable, str(ROOT / "benchmarks" / "inbox.py"), "--mails", "300"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
