@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from petition.outbox.workers import BLOCK
 from petition.outbox.states import State
+from petition.outbox.workers import BLOCK
 from tests.acceptance.crew import (
     PATIENCE,
     SEND,

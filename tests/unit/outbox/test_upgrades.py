@@ -180,23 +180,22 @@ def test_the_state_of_a_skipped_copy_has_its_new_name_everywhere(kept: str):
 
 
 def test_a_copy_that_was_in_hand_without_a_mark_waits_or_is_stopped(kept: str):
-    sent = "SELECT id FROM copy WHERE letter = 'news' AND state = 'sent' ORDER BY id LIMIT 3"
-    (ann,), (bob,), (cy,) = ask(kept, sent)
+    waits, marked, stopped = 2, 6, 3  # copies of three people
     for copy, changes in (
-        (ann, "intended = 0"),
-        (bob, "intended = 1"),
-        (cy, "intended = 0, stopped = 'withdrawn'"),
+        (waits, "intended = 0"),
+        (marked, "intended = 1"),
+        (stopped, "intended = 0, stopped = 'withdrawn'"),
     ):
         ask(kept, f"UPDATE copy SET state = 'sending', owner = 'x', {changes} WHERE id = {copy}")
     with Log(kept) as log, log.owned():
-        found = {copy.id: (copy.state, copy.reason) for copy in log.copies("news")}
-    assert found[ann][0] is State.QUEUED
-    assert found[bob][0] is State.UNCERTAIN
-    assert found[cy] == (State.SKIPPED, "withdrawn")
+        found = {copy.id: (copy.state, copy.reason) for copy in log.copies("open-letter")}
+    assert found[waits][0] is State.QUEUED
+    assert found[marked][0] is State.UNCERTAIN
+    assert found[stopped] == (State.SKIPPED, "withdrawn")
     steps = "SELECT from_state, to_state FROM event WHERE copy = {} ORDER BY id DESC LIMIT 2"
-    assert ask(kept, steps.format(ann))[0] == ("sending", "queued")
-    assert ask(kept, steps.format(bob))[0] == ("sending", "uncertain")
-    assert ask(kept, steps.format(cy)) == [("queued", "skipped"), ("sending", "queued")]
+    assert ask(kept, steps.format(waits))[0] == ("sending", "queued")
+    assert ask(kept, steps.format(marked))[0] == ("sending", "uncertain")
+    assert ask(kept, steps.format(stopped)) == [("queued", "skipped"), ("sending", "queued")]
 
 
 KILLED = """
