@@ -9,7 +9,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -108,6 +108,7 @@ _CHARGED_KEPT = 1000  # letters whose attempt is taken back when that shows
 _TAKING_KEPT = 100
 _FIRST = 20  # letters of a run: half of them refused for their recipients end it
 _ASK_AT = re.compile(r"\b(?:postmaster|abuse|support|help|helpdesk|admin)@\S+", re.IGNORECASE)
+_REFUSED = frozenset({Outcome.FAILED, Outcome.DEFERRED})
 _NO_MAILBOX = frozenset({"5.1.1", "5.1.10"})  # RFC 3463 3.2, RFC 7505 4.2
 
 
@@ -173,7 +174,7 @@ class CircuitBreaker:
         # It may take letters later, unless it has seen this one and refuses it for good.
         is_final = verdict.scope is Scope.MESSAGE and verdict.outcome is Outcome.FAILED
         scope = Scope.MESSAGE if is_final else Scope.SERVER
-        return replace(verdict, outcome=Outcome.RELEASED, scope=scope, reason=MEANS_US)
+        return verdict._replace(outcome=Outcome.RELEASED, scope=scope, reason=MEANS_US)
 
     @property
     def _means_us(self) -> bool:
@@ -181,8 +182,8 @@ class CircuitBreaker:
 
     def charge(self, told: CopyResult, verdict: Verdict) -> list[CopyResult]:
         """Note what a letter came to; returns those that turn out to have been refused for us."""
-        is_charged = told.state in {State.DEFERRED, State.FAILED}
-        if self._same_words and is_charged and _is_told_of_letter(verdict):
+        is_charged = self._same_words and told.state in {State.DEFERRED, State.FAILED}
+        if is_charged and _is_told_of_letter(verdict):
             self._charged.append(told)
         if not (self._means_us and self._charged):
             return []
@@ -198,9 +199,8 @@ class CircuitBreaker:
 
     def weigh(self, verdict: Verdict, episode: int, mailbox: str) -> None:
         """Count what became of a letter, whose connection was opened in an episode."""
-        is_sent = verdict.outcome is Outcome.SENT
-        said = "" if is_sent else str(verdict.reply or verdict.reason)
-        if verdict.scope is Scope.SERVER and not is_sent:
+        said = "" if verdict.is_sent else str(verdict.reply or verdict.reason)
+        if not verdict.is_sent and verdict.scope is Scope.SERVER:
             self.said = said
             self.is_refusal = verdict.is_refusal and not said.startswith("421")
             if episode >= self.episode:
@@ -212,12 +212,12 @@ class CircuitBreaker:
             self._result.refused = said
             return
         self.troubles = self.returns = 0
-        is_refused = verdict.outcome in {Outcome.FAILED, Outcome.DEFERRED}
+        is_refused = verdict.outcome in _REFUSED
         is_of_message = is_refused and verdict.scope is Scope.MESSAGE
         self._weigh_refusal(verdict, mailbox, is_of_message=is_of_message)
         if self._refusals >= REFUSALS_IN_A_ROW and not self._is_of_one_provider:
             self._result.refused = said
-        if verdict.outcome is not Outcome.RELEASED:
+        if verdict.is_sent or verdict.outcome is not Outcome.RELEASED:
             self._weigh_recipient(verdict, mailbox, said)
 
     def to_suppress(self, *, at_end: bool = False) -> list[str]:
@@ -230,17 +230,17 @@ class CircuitBreaker:
         return told
 
     def _weigh_refusal(self, verdict: Verdict, mailbox: str, *, is_of_message: bool) -> None:
-        provider = _provider_of(mailbox)
         if is_of_message:
+            is_by_policy = _is_letter_refused_by_policy(verdict)
             self._refusals += 1
-            self._refusing.add(provider if _is_letter_refused_by_policy(verdict) else "")
+            self._refusing.add(_provider_of(mailbox) if is_by_policy else "")
             self._has_deferred = self._has_deferred or verdict.outcome is Outcome.DEFERRED
             return
         self._refusals = 0
         self._refusing.clear()
         self._has_deferred = False
         if len(self._taking) < _TAKING_KEPT:
-            self._taking.add(provider)
+            self._taking.add(_provider_of(mailbox))
 
     @property
     def _is_of_one_provider(self) -> bool:
@@ -254,7 +254,8 @@ class CircuitBreaker:
     def _weigh_recipient(self, verdict: Verdict, mailbox: str, said: str) -> None:
         self._tried += 1
         is_unknown = (
-            verdict.stage is Stage.RCPT
+            not verdict.is_sent
+            and verdict.stage is Stage.RCPT
             and verdict.outcome is Outcome.FAILED
             and verdict.reply is not None
         )
@@ -298,8 +299,7 @@ _OF_ONE = r"<[^>]*>|\S*[@\d]\S*"  # addresses, times, numbers of letters
 
 def _is_told_of_letter(verdict: Verdict) -> bool:
     """Whether a server took or refused a letter, and not the connection."""
-    is_sent = verdict.outcome is Outcome.SENT
-    return is_sent or (verdict.reply is not None and verdict.scope is not Scope.SERVER)
+    return verdict.is_sent or (verdict.reply is not None and verdict.scope is not Scope.SERVER)
 
 
 def _words_for_anybody(verdict: Verdict, mailbox: str) -> str:
@@ -338,7 +338,7 @@ class Slowing:
 
     def mind(self, domain: str, verdict: Verdict) -> None:
         """Slow down for the provider of a letter if it asks for that."""
-        if verdict.outcome is Outcome.SENT:
+        if verdict.is_sent:
             self._pace.ease(domain)
         elif verdict.reply and verdict.stage in {Stage.RCPT, Stage.DOT}:
             said = str(verdict.reply)

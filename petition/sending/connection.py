@@ -62,6 +62,7 @@ class Connection:
     def __init__(self, desk: Desk, session: Session, episode: int) -> None:
         self.session = session
         self._desk = desk
+        self._results = desk.results
         self._conversation = session.conversation
         self._episode = episode
         self._pace = desk.route.pace
@@ -92,7 +93,7 @@ class Connection:
         while do := await self._left:
             self._left = loop.create_future()
             await do()
-        await self._desk.results.catch_up()
+        await self._results.catch_up()
         if self._is_over:
             await self.session.close()
 
@@ -101,32 +102,33 @@ class Connection:
     async def _next(self) -> MergedCopy | None:
         """The next letter, when its turn has come; None: close this connection."""
         desk = self._desk
-        if self._ahead or not self._may_follow(0):
+        if self._ahead or not self._may_go_on:
             return self._take_ahead()
         while True:
             copy = desk.prefetch.take()
             if copy is None:
-                await desk.results.settle()
-                if desk.results.is_halted or not await desk.prefetch.has_more():
+                await self._results.settle()
+                if self._results.is_halted or not await desk.prefetch.has_more():
                     return None
                 continue
             if not (self._is_free_for(copy) or await self._turn_has_come(copy)):
                 desk.prefetch.give_back(copy)
                 return None
             letter = await desk.merging.provided_letter(copy)
-            if letter or desk.results.result.is_hindered:
+            if letter or self._results.result.is_hindered:
                 return letter
 
-    def _may_follow(self, present: int) -> bool:
-        """Whether another letter may go on this connection, after so many that are under way."""
-        if self._desk.results.is_halted or not self._conversation.is_open:
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether another letter may go on this connection."""
+        if self._results.is_halted or not self._conversation.is_open:
             return False
-        return self._desk.dismissals.allow(self._conversation.letters + present)
+        return self._desk.dismissals.allow(self._conversation.letters)
 
     def _take_ahead(self) -> MergedCopy | None:
         """The letter that was read ahead, if it may go now."""
         ahead = self._ahead
-        if ahead is None or not self._may_follow(0):
+        if ahead is None or not self._may_go_on:
             return None
         if self._pace.is_paused(ahead.copy.domain):  # since it was merged
             return None
@@ -135,7 +137,9 @@ class Connection:
 
     def _copy_ahead(self) -> Copy | None:
         """The copy after the present one, unless it might have to wait for its turn."""
-        if self._ahead or self._desk.results.result.is_hindered or not self._may_follow(1):
+        if self._ahead or self._results.is_halted or self._results.result.is_hindered:
+            return None
+        if not self._desk.dismissals.allow(self._conversation.letters + 1):
             return None
         copy = self._desk.prefetch.take()
         if copy and not self._is_free_for(copy):
@@ -148,7 +152,7 @@ class Connection:
 
     async def _turn_has_come(self, copy: Copy) -> bool:
         """Wait for a letter's turn; False: close this connection before it."""
-        results = self._desk.results
+        results = self._results
         if self._pace.delay(copy.domain) > IDLE_SECONDS:
             await self.session.close()
         waiting = asyncio.ensure_future(self._pace.wait(copy.domain))
@@ -221,13 +225,13 @@ class Connection:
     def following(self) -> Email | None:
         """The letter that was read ahead: its commands may go with a dot."""
         ahead = self._ahead
-        if ahead is None or self._desk.results.is_halted or self._desk.route.dot_goes_alone:
+        if ahead is None or self._results.is_halted or self._desk.route.dot_goes_alone:
             return None
         return ahead.outgoing
 
     def ended(self, done: Transaction) -> Email | None:
         """Write down what became of the letter; the next one goes at once if nothing is owed."""
-        results, letter = self._desk.results, None
+        results, letter = self._results, None
         try:
             copy, date = self._letter.copy, self._letter.date
             verdict = results.write_down(copy, date, done, self._episode)

@@ -33,6 +33,8 @@ _STATE_OF = {
     Outcome.RELEASED: State.QUEUED,
 }
 
+_DEFERRED, _QUEUED = State.DEFERRED, State.QUEUED
+
 
 class Results:
     """Takes what became of each letter; `finished` counts those that need no other attempt.
@@ -87,9 +89,9 @@ class Results:
         outcome = self._outcome(copy, date, done, verdict)
         charged = self.breaker.charge(self.record(copy, outcome), verdict)
         self.breaker.weigh(verdict, episode, copy.mailbox)
-        if done.also_refused and verdict.outcome is Outcome.SENT:
+        if done.also_refused and verdict.is_sent:
             self.result.also_refused.extend(done.also_refused)
-        if verdict.outcome is not Outcome.SENT:
+        if not verdict.is_sent:
             self.look()
         if done.refused_ahead and not self._route.dot_goes_alone:
             self._route.dot_goes_alone = True
@@ -105,22 +107,24 @@ class Results:
         self, copy: Copy, date: datetime, done: Transaction, verdict: Verdict
     ) -> CopyOutcome:
         """What the log keeps of a transaction."""
-        reply = verdict.reply
-        state, due = _STATE_OF[verdict.outcome], None
-        reason = "" if state is State.SENT else verdict.reason  # there the reply says it all
-        if state is State.DEFERRED:
+        reply, state, due = verdict.reply, _STATE_OF[verdict.outcome], None
+        is_attempt = state is not _QUEUED
+        reason = "" if verdict.is_sent else verdict.reason  # there the reply says it all
+        if state is _DEFERRED:
             now, retry = self._clock(), self._route.retry
             due = retry.due(copy.attempts, copy.waiting_since or now, now)
             if due is None:
                 state, reason = State.FAILED, f"deferred for {retry.given_up_after}"
-        refused = [f"the server refused {who}: {said}" for who, said in done.also_refused]
+        if done.also_refused:
+            refused = [f"the server refused {who}: {said}" for who, said in done.also_refused]
+            reason = "; ".join(filter(None, [reason, *refused]))
         return CopyOutcome(
             copy=copy,
             state=state,
-            charge=state is not State.QUEUED,
-            reason="; ".join(filter(None, [reason, *refused])),
+            charge=is_attempt,
+            reason=reason,
             due_at=due,
-            letter_date=None if state is State.QUEUED else date,
+            letter_date=date if is_attempt else None,
             reply_code=reply.code if reply else None,
             enhanced_code=reply.enhanced if reply else None,
             reply=reply.text if reply else None,

@@ -33,10 +33,10 @@ from typing import NamedTuple, Protocol
 from petition.merge.message import Email
 from petition.smtp.replies import Loss, Reply, Stage, Verdict, judge, judge_dot, lost, withheld
 from petition.smtp.syntax import (
+    Group,
     NotAReplyError,
     Offers,
     ReplyParser,
-    SmtpCommand,
     groups_of,
     obstacle,
     stuffed,
@@ -88,17 +88,22 @@ class At(Enum):
     RESET = auto()  # it was refused; RSET, or the lone dot in its place, is not answered
 
 
+# Their members by names of our own: looked up in an enum, each takes ten times as long.
+_REST, _COMMANDS, _PERMIT, _BODY, _DOT, _RESET = At
+_MAIL, _RCPT, _DATA = Stage.MAIL, Stage.RCPT, Stage.DATA
+
+
 @dataclass(slots=True, eq=False)
 class _Letter:
     """A letter under way, and what the server has said to its commands."""
 
     email: Email
-    groups: Iterator[list[SmtpCommand]]  # of commands that are not written yet
+    groups: Iterator[Group]  # of commands that are not written yet
     begun: float = field(default_factory=time.monotonic)
     is_ahead: bool = False  # the first group went with the dot before
     refused_ahead: str = ""
-    stage: Stage = Stage.MAIL
-    unanswered: Iterator[SmtpCommand] = field(init=False)  # those of its group after this stage
+    stage: Stage = _MAIL
+    later: Iterator[Stage] = field(init=False)  # those of its group after this one
     recipients: int = 0  # that were answered
     accepted: int = 0
     also_refused: list[tuple[str, Reply]] = field(default_factory=list)
@@ -135,7 +140,7 @@ class Conversation(asyncio.Protocol):
         self._seconds = seconds
         self._dot_seconds = dot_seconds
         self._loop = asyncio.get_running_loop()
-        self._at = At.REST
+        self._at = _REST
         self._supplier: Supplier
         self._letter: _Letter
         self._announced: _Letter | None = None  # the next one
@@ -160,7 +165,7 @@ class Conversation(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """Whether it is open, and no letter and no command is under way."""
-        return self.is_open and self._at is At.REST and self._announced is None
+        return self.is_open and self._at is _REST and self._announced is None
 
     def begin(self, email: Email, supplier: Supplier) -> None:
         """Send a letter, and those that the supplier has after it; only to be called at rest.
@@ -175,7 +180,7 @@ class Conversation(asyncio.Protocol):
 
     def may_go(self, answer: bool | None, fault: BaseException | None = None) -> None:
         """Answer a permit: with False, or a fault of ours, the letter does not go."""
-        if self._at is not At.PERMIT:
+        if self._at is not _PERMIT:
             return  # it was closed meanwhile
         letter = self._letter
         if fault:
@@ -187,12 +192,12 @@ class Conversation(asyncio.Protocol):
             data = stuffed(letter.email)
             letter.left = memoryview(data) if len(data) > CHUNK else data
             letter.stage = Stage.BODY
-            self._at = At.BODY
+            self._at = _BODY
         self._go_on()
 
     def abort(self) -> None:
         """Close the connection at once; of a letter under way no more is sent or told."""
-        self._at = At.REST
+        self._at = _REST
         self._announced = None
         self._fail(Loss.DROPPED)
         self._transport.abort()
@@ -238,15 +243,15 @@ class Conversation(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Note that it has caught up."""
         self._is_paused = False
-        if self._at is At.BODY:
+        if self._at is _BODY:
             self._go_on()
 
     def _go_on(self) -> None:
         """Use what has come, as far as it goes: replies first, also those from before a loss."""
         while True:
-            if self._at is At.REST or self._at is At.PERMIT:
+            if self._at is _REST or self._at is _PERMIT:
                 return  # nothing is waited for: what comes is used later
-            if self._at is At.BODY:
+            if self._at is _BODY:
                 if not self._write_on():
                     break
             elif self._replies:
@@ -255,28 +260,28 @@ class Conversation(asyncio.Protocol):
                 self._lose(self._loss)
             else:
                 break
-        seconds = self._dot_seconds if self._at is At.DOT else self._seconds
+        seconds = self._dot_seconds if self._at is _DOT else self._seconds
         self._deadline = self._loop.time() + seconds
         if self._timer is None or self._timer.when() > self._deadline:
             self._look_at(self._deadline)
 
     def _use(self, reply: Reply) -> None:
-        if self._at is At.COMMANDS:
+        if self._at is _COMMANDS:
             self._use_for_command(reply)
-        elif self._at is At.DOT:
+        elif self._at is _RESET:
+            self._use_for_reset(reply)
+        else:
             self.letters += 1
             self._letter.is_data_open = False
             self._end(judge_dot(reply))
-        else:
-            self._use_for_reset(reply)
 
     def _lose(self, loss: Loss) -> None:
         """End the letter, as no reply can come any more."""
         letter = self._letter
-        if self._at is At.RESET:
+        if self._at is _RESET:
             self._stand_by_refusal()
             return
-        if self._at is At.COMMANDS:
+        if self._at is _COMMANDS:
             # What was read before the loss counts, unless commands that went with a dot were not
             # all answered: the server may have read only a part of them.
             if letter.is_ahead and loss is Loss.SILENT:
@@ -299,7 +304,7 @@ class Conversation(asyncio.Protocol):
                 raise ValueError("another letter was announced to the server")
             self._announced, self._letter = None, letter
             letter.begun = time.monotonic()
-            self._at = At.COMMANDS
+            self._at = _COMMANDS
             return None
         letter = self._letter = _Letter(email, iter(()))
         verdict = obstacle(email, self.offers) or self._unasked(Stage.MAIL)
@@ -309,17 +314,17 @@ class Conversation(asyncio.Protocol):
         return verdict
 
     def _write_group(self) -> None:
-        self._at = At.COMMANDS
+        self._at = _COMMANDS
         self._write(_next_group(self._letter))
 
     def _use_for_command(self, reply: Reply) -> None:
         """Of a group all replies are used, also those after a refusal."""
         letter = self._letter
         verdict = judge(letter.stage, reply)
-        is_rcpt = letter.stage is Stage.RCPT
+        is_rcpt = letter.stage is _RCPT
         if verdict is None:
             letter.accepted += is_rcpt
-            letter.is_data_open = letter.stage is Stage.DATA
+            letter.is_data_open = letter.stage is _DATA
         elif is_rcpt and letter.recipients and not verdict.ends_connection:
             # The state follows To.
             letter.also_refused.append((letter.email.envelope.rcpt_to[letter.recipients], reply))
@@ -332,8 +337,8 @@ class Conversation(asyncio.Protocol):
                 self._end(verdict)
                 return
         letter.recipients += is_rcpt
-        if command := next(letter.unanswered, None):
-            letter.stage = command.stage
+        if stage := next(letter.later, None):
+            letter.stage = stage
         else:
             self._finish_group()
 
@@ -343,10 +348,10 @@ class Conversation(asyncio.Protocol):
             self._end(lost(letter.stage, loss))
         elif letter.refusal:
             self._reset()
-        elif letter.stage is not Stage.DATA:
+        elif letter.stage is not _DATA:
             self._write_group()
         else:
-            self._at = At.PERMIT
+            self._at = _PERMIT
             self._supplier.permit()
 
     def _reset(self) -> None:
@@ -357,7 +362,7 @@ class Conversation(asyncio.Protocol):
             return
         # RFC 2920 3.1: 354 although nobody was accepted; a lone dot ends it.
         self._write(b".\r\n" if letter.is_data_open else b"RSET\r\n")
-        self._at = At.RESET
+        self._at = _RESET
 
     def _use_for_reset(self, reply: Reply) -> None:
         if self._letter.is_data_open:
@@ -401,7 +406,7 @@ class Conversation(asyncio.Protocol):
         else:
             # A connection lost from here on is uncertain.
             ahead = self._announce()
-            self._at, letter.stage = At.DOT, Stage.DOT
+            self._at, letter.stage = _DOT, Stage.DOT
             self._write(b"".join((letter.left, b".\r\n", ahead)))
         return True
 
@@ -422,9 +427,9 @@ class Conversation(asyncio.Protocol):
         while ended:
             letter = self._letter
             unread = self._replies[0] if self._replies else None
-            last = ended.reply if ended.stage is Stage.MAIL else unread
+            last = ended.reply if ended.stage is _MAIL else unread
             self.was_dismissed |= last is not None and last.code == 421
-            self._at = At.REST
+            self._at = _REST
             if ended.ends_connection or letter.is_data_open or not self.is_open:
                 self.abort()
             done = Transaction(
@@ -472,7 +477,7 @@ class Conversation(asyncio.Protocol):
 
     def _note_silence(self) -> None:
         timer, self._timer = self._timer, None
-        if self._at is At.REST or self._at is At.PERMIT:
+        if self._at is _REST or self._at is _PERMIT:
             return
         now = self._loop.time()
         if now < self._deadline:
@@ -490,6 +495,6 @@ class Conversation(asyncio.Protocol):
 def _next_group(letter: _Letter) -> bytes:
     """The next commands of a letter, for one write; their replies come next."""
     group = next(letter.groups)
-    letter.unanswered = iter(group)
-    letter.stage = next(letter.unanswered).stage
-    return b"".join([command.line for command in group])
+    letter.stage, *later = group.stages
+    letter.later = iter(later)
+    return group.commands

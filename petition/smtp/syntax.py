@@ -63,26 +63,31 @@ def _has_bare_ends(data: bytes) -> bool:
     return not data.endswith(b"\r\n") or b"\r" in without_ends or b"\n" in without_ends
 
 
-class SmtpCommand(NamedTuple):
-    """A command, and the stage at which it is answered."""
+class Group(NamedTuple):
+    """Commands that go in one write (RFC 2920 3.1), and the stage at which each is answered."""
 
-    stage: Stage
-    line: bytes
-
-
-_DATA = SmtpCommand(Stage.DATA, b"DATA\r\n")
+    stages: tuple[Stage, ...]
+    commands: bytes
 
 
-def groups_of(email: Email, offers: Offers) -> list[list[SmtpCommand]]:
-    """The commands of a letter up to DATA; each group goes in one write (RFC 2920 3.1)."""
-    mail = SmtpCommand(Stage.MAIL, _mail_command(email, offers))
-    lines = [f"RCPT TO:<{one}>\r\n".encode() for one in email.envelope.rcpt_to]
-    to, *copies = [SmtpCommand(Stage.RCPT, line) for line in lines]
-    if not offers.pipelining:
-        return [[one] for one in (mail, to, *copies, _DATA)]
-    # With copies DATA must wait: if To is refused and a copy is not, only the letter or the end
-    # of the connection could follow the 354.
-    return [[mail, to, *copies], [_DATA]] if copies else [[mail, to, _DATA]]
+_IN_ONE = (Stage.MAIL, Stage.RCPT, Stage.DATA)
+_DATA = b"DATA\r\n"
+
+
+def groups_of(email: Email, offers: Offers) -> list[Group]:
+    """The commands of a letter up to DATA."""
+    mail = _mail_command(email, offers)
+    to, *copies = [b"RCPT TO:<%b>\r\n" % one.encode() for one in email.envelope.rcpt_to]
+    if offers.pipelining and not copies:
+        return [Group(_IN_ONE, mail + to + _DATA)]
+    rcpts = [Group((Stage.RCPT,), one) for one in (to, *copies)]
+    groups = [Group((Stage.MAIL,), mail), *rcpts]
+    if offers.pipelining:
+        # DATA must wait: if To is refused and a copy is not, only the letter or the end of the
+        # connection could follow the 354.
+        stages = tuple(group.stages[0] for group in groups)
+        groups = [Group(stages, b"".join(group.commands for group in groups))]
+    return [*groups, Group((Stage.DATA,), _DATA)]
 
 
 def _mail_command(email: Email, offers: Offers) -> bytes:

@@ -1,9 +1,11 @@
 """Every fault at every stage of a letter: the verdict, the connection, and what the server kept."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
+from petition.campaign.server import Server
 from petition.smtp.replies import Outcome, Scope, Stage
 from petition.smtp.session import Session
 from tests.servers.scripted import (
@@ -240,3 +242,35 @@ def test_a_server_that_leaves_between_letters_has_refused_none(farewell, code):
     assert (done.verdict.outcome, done.verdict.scope) == (RELEASED, SERVER)
     assert (done.verdict.reply.code if done.verdict.reply else None) == code
     assert server.letters == []
+
+
+def test_a_server_that_sends_byte_by_byte_is_not_waited_for_any_longer():
+    """Else one connection could be kept for ever: a line may have 64 KB."""
+    is_over = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 drip\r\n")
+        await reader.readline()
+        writer.write(b"250 drip\r\n")
+        await reader.readline()
+        writer.write(b"250-")
+        with suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.transport.abort()
+        is_over.set()
+
+    async def scenario():
+        async with await asyncio.start_server(drip, "127.0.0.1", 0) as listening:
+            port = listening.sockets[0].getsockname()[1]
+            server = Server("127.0.0.1", port, security="none", timeout=1)
+            session = await Session.open(server)
+            done = await session.transact(letter(), Permit())
+            await session.close()
+            await is_over.wait()
+            return done.verdict
+
+    verdict = asyncio.run(scenario())
+    assert (verdict.outcome, verdict.scope) == (RELEASED, SERVER)
