@@ -181,14 +181,17 @@ class Connection:
             copy = self._copy_ahead()
             desk = self._desk
             if not (desk.run.has_begun and self._pace.is_free) or (
-                copy and desk.merging.has_to_wait
+                copy and desk.merging.has_to_wait(copy)
             ):
                 self._left.set_result(partial(self._permit_slowly, copy))
                 return
             desk.run.intend(self._intent, self._conversation.may_go)
             while copy:  # while the disk works
                 self._ahead = desk.merging.letter(copy)
-                copy = self._copy_ahead()
+                copy = self._copy_ahead()  # of the one before no letter could be made
+                if copy and desk.merging.has_to_wait(copy):
+                    desk.prefetch.give_back(copy)
+                    break
         except Exception as fault:  # noqa: BLE001 (the dot must not go, whatever it is)
             self._conversation.may_go(False, fault)
 

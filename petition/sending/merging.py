@@ -9,6 +9,7 @@ from typing import NamedTuple
 from petition.address import Mailbox, folded
 from petition.campaign.people import Person
 from petition.errors import MergeHindered, MergeRefused, PetitionError
+from petition.merge.attachments import OWN_FILES
 from petition.merge.message import Email, Merger
 from petition.outbox.enqueue import ListedRow
 from petition.outbox.manual import is_suppressed
@@ -49,7 +50,7 @@ def person_of(row: Copy | ListedRow) -> Person:
 class CopyMerger:
     """Merges copies; `merged` counts those that the merger has made, also before this run.
 
-    `provide` is awaited before a copy is merged, to fetch what that needs.
+    `provide` is awaited before a copy with files of its own is merged, to fetch them.
     """
 
     def __init__(
@@ -70,16 +71,22 @@ class CopyMerger:
         self._provide = provide
         self._providing = asyncio.Lock()  # what was got is there until it is merged
         self._has_cc_of_rows = bool(merger.frozen.cc_fields)
-        self.has_to_wait = self._has_cc_of_rows or provide is not None  # `letter` does not suffice
         self.merged = merged
         self._date = clock().replace(microsecond=0)
         self._hindered_in_a_row = 0
+
+    def has_to_wait(self, copy: Copy) -> bool:
+        """Whether `letter` does not suffice for a copy."""
+        return self._has_cc_of_rows or self._has_to_fetch(copy)
+
+    def _has_to_fetch(self, copy: Copy) -> bool:
+        return self._provide is not None and bool(copy.fields.get(OWN_FILES))
 
     async def provided_letter(self, copy: Copy) -> MergedCopy | None:
         """The letter of a copy, once all that it needs is there; None as in `letter`."""
         if self._has_cc_of_rows:
             await self._leave_out_of_cc(copy)
-        if self._provide is None:
+        if self._provide is None or not self._has_to_fetch(copy):
             return self.letter(copy)
         async with self._providing:
             await self._provide(copy)
