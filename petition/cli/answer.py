@@ -84,17 +84,25 @@ def answer(
             "--mail", metavar="MAIL", help="The mail they answered with: its number or Message-ID."
         ),
     ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="The public site may quote these words.")
+    ] = False,
+    not_public: Annotated[
+        bool, typer.Option("--not-public", help="It may not, after all.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Record what somebody answered, or sort new answers by key."""
     if who is None:
-        if demand or quote or channel or mail or as_json:
+        if demand or quote or channel or mail or as_json or public or not_public:
             raise UsageError("say who answered", f"Write petition answer WHO STATUS. {_NOTHING}")
         with Workspace.open(context, writes=True) as place:
             sort(place, letter and letter_name(place, letter), author=system.account_name())
         return
     if status is None:
         raise UsageError("say what they answered", f"STATUS is one of {_STATUSES}. {_NOTHING}")
+    if public and not_public:
+        raise UsageError("--public and --not-public cannot be combined", "Choose one of them")
     said = Status(_one_of(status, RECORDED, "statuses"))
     came = _one_of(channel, tuple(Channel), "channels") if channel else ""
     # A byte that is not UTF-8 comes as half a surrogate pair, which databases refuse.
@@ -119,10 +127,13 @@ def answer(
             words,
             stored.id if stored else None,
             system.account_name(),
+            public,
         )
         if not as_json:
             output.say(output.who(copy.name, copy.mailbox), "bold")
-        at = answers.write_down(log, copy, answered)
+        at = log.now
+        if not (public or not_public) or not answers.mark_public(log, copy, answered):
+            at = answers.write_down(log, copy, answered)
         if as_json:
             output.json(place.origin | _record_json(copy, answered, stored, at))
             return
@@ -206,6 +217,7 @@ def _record_json(
         "demands": list(said.demands),
         "channel": said.channel or None,
         "quote": said.quote,
+        "public": said.is_public,
         "mail": said.mail,
         "message_id": (stored.message_id or None) if stored else None,
         "at": at,
@@ -220,6 +232,8 @@ def _say(copy: Copy, said: NewAnswer, stored: StoredMail | None) -> None:
     words = " ".join(said.quote.split())
     evidence = f"“{words}”" if words else stored.message_id if stored else ""
     output.say(f"    {output.clean(evidence)}")
+    if said.is_public:
+        output.say("petition publish may quote these words.")
 
 
 def show_answers(place: Workspace, name: str | None, *, as_json: bool) -> None:
@@ -457,6 +471,7 @@ def _answer_json(answer: Answer) -> dict[str, object]:
         "demand": answer.demand or None,
         "channel": answer.channel or None,
         "quote": answer.quote,
+        "public": answer.is_public,
         "mail": answer.mail,
         "message_id": answer.message_id or None,
         "sender": answer.sender or None,

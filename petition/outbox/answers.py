@@ -1,7 +1,7 @@
 """What people answered: each answer is recorded once, and where a person stands follows from it.
 
-A record is never changed. The newest one of a person, a letter and a demand counts; an automatic
-reply counts only until a person has answered.
+A record is never changed, but for whether its words are public. The newest one of a person, a
+letter and a demand counts; an automatic reply counts only until a person has answered.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -63,6 +63,7 @@ class Answer(NamedTuple):
     folded: str  # who said it (address.folded)
     message_id: str  # that of the mail
     sender: str  # of the mail, where it is not their own address
+    is_public: bool = False  # whether a person has said that its words may be quoted in public
 
     @property
     def is_automatic(self) -> bool:
@@ -79,6 +80,7 @@ class NewAnswer(NamedTuple):
     quote: str
     mail: int | None  # its number
     author: str
+    is_public: bool = False
 
 
 class StoredMail(NamedTuple):
@@ -257,6 +259,28 @@ def write_down(log: Log, copy: Copy, said: NewAnswer) -> str:
         return _add(log, copy, said)
 
 
+def mark_public(log: Log, copy: Copy, said: NewAnswer) -> bool:
+    """Let the words of a recorded answer be quoted in public or not; False: there is none like it.
+
+    All or none of its demands are marked.
+    """
+    with log.writing():
+        rows = log.database.all("answers_from", {"folded": copy.folded})
+        known = {
+            row["demand"]
+            for row in rows
+            if (row["copy"], row["status"], row["quote"]) == (copy.id, said.status, said.quote)
+        }
+        demands = said.demands or ("",)
+        if not known.issuperset(demands):
+            return False
+        values = {"copy": copy.id, "status": said.status, "quote": said.quote}
+        values |= {"public": int(said.is_public)}
+        for demand in demands:
+            log.database.run("mark_public", values | {"demand": demand})
+    return True
+
+
 def is_pending(log: Log, letter: str, answer: Answer) -> bool:
     """Whether nobody has classified an answer to a letter by now, nor forgotten the person."""
     letters = thread(log, letter)
@@ -277,6 +301,7 @@ def _add(log: Log, copy: Copy, said: NewAnswer) -> str:
     now = log.now
     values = {"copy": copy.id, "mail": said.mail, "status": said.status, "channel": said.channel}
     values |= {"quote": said.quote, "author": said.author, "now": now}
+    values |= {"public": int(said.is_public)}
     for demand in said.demands or ("",):
         log.database.run("add_answer", values | {"demand": demand})
     return now
@@ -285,9 +310,11 @@ def _add(log: Log, copy: Copy, said: NewAnswer) -> str:
 def _answer_of(row: Row) -> Answer:
     sender = row["sender"] or ""
     values: dict[str, Any] = dict(row) | {
+        "is_public": bool(row["public"]),
         "at": moment(row["at"]),
         "status": Status(row["status"]),
         "message_id": row["message_id"] or "",
         "sender": "" if is_of(sender, row["folded"]) else sender,
     }
+    del values["public"], values["copy"]
     return Answer(**values)

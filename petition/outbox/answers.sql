@@ -2,16 +2,16 @@
 
 -- :name answers
 -- All answers, oldest first.
-SELECT answer.id, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
-       answer.quote, answer.author, copy.letter, copy.folded, mail.message_id, mail.sender
+SELECT answer.id, answer.copy, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
+       answer.quote, answer.author, answer.public, copy.letter, copy.folded, mail.message_id, mail.sender
 FROM answer JOIN copy ON copy.id = answer.copy
 LEFT JOIN mail ON mail.id = answer.mail
 ORDER BY answer.id
 
 -- :name answers_from
 -- All answers of one mailbox, oldest first.
-SELECT answer.id, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
-       answer.quote, answer.author, copy.letter, copy.folded, mail.message_id, mail.sender
+SELECT answer.id, answer.copy, answer.mail, answer.at, answer.status, answer.demand, answer.channel,
+       answer.quote, answer.author, answer.public, copy.letter, copy.folded, mail.message_id, mail.sender
 FROM copy JOIN answer ON answer.copy = copy.id
 LEFT JOIN mail ON mail.id = answer.mail
 WHERE copy.folded = :folded
@@ -19,8 +19,13 @@ ORDER BY answer.id
 
 -- :name add_answer
 -- Record an answer.
-INSERT INTO answer (copy, mail, at, status, demand, channel, quote, author)
-VALUES (:copy, :mail, :now, :status, :demand, :channel, :quote, :author)
+INSERT INTO answer (copy, mail, at, status, demand, channel, quote, author, public)
+VALUES (:copy, :mail, :now, :status, :demand, :channel, :quote, :author, :public)
+
+-- :name mark_public
+-- Let the words of an answer be quoted in public, or no longer.
+UPDATE answer SET public = :public
+WHERE copy = :copy AND status = :status AND demand = :demand AND quote = :quote
 
 -- :name sent_to
 -- The copies that somebody may have got, the latest last.

@@ -359,7 +359,7 @@ class Incoming:
             return ()
         values = {"copy": copy.id, "mail": number, "status": status, "demand": ""}
         said = {"channel": "mail", "quote": mail.words, "author": INBOX, "now": self.log.now}
-        self.log.database.run("add_answer", values | said)
+        self.log.database.run("add_answer", values | said | {"public": 0})
         return (status,)
 
     def _other_recipients(self, copy: Copy) -> frozenset[str]:

@@ -138,7 +138,7 @@ CREATE INDEX mail_waits ON mail (id) WHERE waits = 1;
 CREATE INDEX mail_copy ON mail (copy);
 CREATE INDEX mail_source ON mail (source, place);
 
--- Answers to a letter; a record is never changed.
+-- Answers to a letter; a record is never changed, but for `public`.
 CREATE TABLE answer (
     id      INTEGER PRIMARY KEY,
     copy    INTEGER NOT NULL REFERENCES copy (id),
@@ -148,7 +148,8 @@ CREATE TABLE answer (
     demand  TEXT NOT NULL DEFAULT '',
     channel TEXT NOT NULL,
     quote   TEXT NOT NULL DEFAULT '',
-    author  TEXT NOT NULL                  -- who recorded it
+    author  TEXT NOT NULL,                 -- who recorded it
+    public  INTEGER NOT NULL DEFAULT 0     -- 1: the public site may quote its words
 );
 CREATE INDEX answer_copy ON answer (copy);
 CREATE INDEX answer_mail ON answer (mail) WHERE mail IS NOT NULL;

@@ -106,8 +106,13 @@ def _to_11(database: Database) -> None:
     database.run("to_11_intended")
 
 
+def _to_12(database: Database) -> None:
+    """The words of an answer can be public; none are until a person says so."""
+    database.run("to_12_answers")
+
+
 # By the schema that a step leads to.
-_STEPS: dict[int, Callable[[Database], None]] = {9: _to_9, 10: _to_10, 11: _to_11}
+_STEPS: dict[int, Callable[[Database], None]] = {9: _to_9, 10: _to_10, 11: _to_11, 12: _to_12}
 
 
 def _is_old(database: Database) -> bool:

@@ -152,3 +152,7 @@ WHERE state = 'queued' AND stopped IS NOT NULL
 -- :name to_11_intended
 -- Every copy that is sending is marked.
 ALTER TABLE copy DROP COLUMN intended
+
+-- :name to_12_answers
+-- Whether the words of an answer may be quoted in public.
+ALTER TABLE answer ADD COLUMN public INTEGER NOT NULL DEFAULT 0

@@ -194,10 +194,10 @@ def _signed(frozen: Frozen, campaign: Campaign) -> Signed:
     return Signed(tuple(published), part["total"], by_day)
 
 
-Told = tuple[ShownRecipient, Entry, str]  # with the name that the log has
+_Told = tuple[ShownRecipient, Entry, str]  # with the name that the log has
 
 
-def _recipients(shown: list[Entry], book: Ledger, campaign: Campaign) -> Iterator[Told]:
+def _recipients(shown: list[Entry], book: Ledger, campaign: Campaign) -> Iterator[_Told]:
     rows = _rows(campaign, {entry.copy.file for entry in shown})
     all_named = campaign.settings.publish.names
     problems: list[Problem] = []
@@ -246,7 +246,7 @@ def _rows(campaign: Campaign, files: set[str]) -> dict[str, tuple[str, int, Mapp
     return found
 
 
-def _hide_names(recipients: list[Told], book: Ledger) -> Names:
+def _hide_names(recipients: list[_Told], book: Ledger) -> Names:
     """Take the names that nobody is to read out of the offices; what takes them out of answers."""
     named = {one.name for one, _, _ in recipients if one.name}
     hidden, instead = Names(), Names()
@@ -262,7 +262,7 @@ def _hide_names(recipients: list[Told], book: Ledger) -> Names:
     return instead
 
 
-def _answers(recipients: list[Told], hidden: Names, zone: ZoneInfo) -> Iterator[ShownAnswer]:
+def _answers(recipients: list[_Told], hidden: Names, zone: ZoneInfo) -> Iterator[ShownAnswer]:
     """What was said, oldest first; the same to several demands at once is one answer."""
     said: dict[tuple[object, ...], tuple[ShownRecipient, list[Answer]]] = {}
     for one, entry, _ in recipients:
@@ -272,7 +272,7 @@ def _answers(recipients: list[Told], hidden: Names, zone: ZoneInfo) -> Iterator[
                 said.setdefault(key, (one, []))[1].append(answer)
     for one, answers in sorted(said.values(), key=lambda both: (both[1][0].at, both[1][0].id)):
         first = answers[0]
-        words = ""  # nothing says yet that they may be public
+        words = first.quote if first.is_public else ""
         yield ShownAnswer(
             first.id,
             one,

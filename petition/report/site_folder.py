@@ -35,7 +35,7 @@ class MadeFile:
 
 
 @dataclass(slots=True)
-class Written:
+class SiteChanges:
     """What became of the files of a site."""
 
     written: list[str] = field(default_factory=list)
@@ -86,7 +86,7 @@ class SiteFolder:
         files: Mapping[str, bytes],
         pages: Callable[[date], Mapping[str, bytes]],
         today: date,
-    ) -> Written:
+    ) -> SiteChanges:
         """Write what differs and remove what is no longer there.
 
         Args:
@@ -104,7 +104,7 @@ class SiteFolder:
                     new[path], made[path] = data, before
         self._refuse_others(new)
         self._begin({**self._made, **made})
-        outcome = Written()
+        outcome = SiteChanges()
         for path, data in sorted(new.items()):
             if _content(self.path / path) == data:
                 outcome.unchanged += 1
@@ -157,7 +157,7 @@ class SiteFolder:
         except OSError as why:
             raise PetitionError(f"{place} cannot be written: {why.strerror}") from None
 
-    def _remove(self, path: str, outcome: Written) -> None:
+    def _remove(self, path: str, outcome: SiteChanges) -> None:
         """Remove a file that was made and is as it was made; one changed by hand stays."""
         place = self.path / path
         if place.is_symlink() or place.parent.is_symlink():

@@ -327,3 +327,36 @@ def test_without_a_way_to_sign_the_site_names_none(campaign):
         "petition.toml", "[publish]", '[sign]\nurl = "https://forms.example/1"\n[publish]'
     )
     assert 'href="https://forms.example/1"' in pages(publish(campaign))["sign.html"]
+
+
+def test_words_are_quoted_only_where_a_person_made_them_public(campaign):
+    words = "Ask BEN\nprivate, desk@y.example <script>alert(1)</script>"
+    say = ("answer", "p1", "stalled", "--channel", "phone", "--quote", words)
+    campaign.petition(*say, status=0)
+    text = text_of(pages(publish(campaign))["answers.html"])
+    assert "put off" in text
+    assert "The words are not public." in text
+    assert "Ask" not in text
+    told = campaign.petition(*say, "--public", "--json", status=0).json
+    assert told["public"] is True
+    # The same words are marked, not recorded a second time.
+    people = campaign.petition("status", "--answers", "--json", status=0).json["letters"][0][
+        "people"
+    ]
+    (recorded,) = [one["answers"] for one in people if one["answers"]]
+    assert [one["public"] for one in recorded] == [True]
+    for page in ("answers.html", "index.html", "feed.xml"):
+        shown = pages(publish(campaign))[page]
+        assert "Ask […], [address] &lt;script&gt;" in shown
+    campaign.petition(*say, "--not-public", status=0)
+    assert "Ask" not in text_of("".join(pages(publish(campaign)).values()))
+
+
+def test_what_was_said_to_a_demand_is_quoted_with_it(campaign):
+    campaign.petition("answer", "p3", "met", "--demand", "river", "--quote", "We do.", status=0)
+    assert "We do." not in "".join(pages(publish(campaign)).values())
+    public = ("--quote", "We do.", "--demand", "river", "--public")
+    campaign.petition("answer", "p3", "met", *public, status=0)
+    text = text_of(pages(publish(campaign))["answers.html"])
+    assert "We do. Cid Office Clerk [address] ," in text
+    assert "met ( Clean the river )" in text

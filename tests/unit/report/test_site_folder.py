@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from petition.errors import UsageError
-from petition.report.site_folder import LIST, SiteFolder, Written
+from petition.report.site_folder import LIST, SiteChanges, SiteFolder
 
 MONDAY, TUESDAY = date(2026, 11, 30), date(2026, 12, 1)
 
 
-def write(folder: Path, page: str, today: date = MONDAY, **files: bytes) -> Written:
+def write(folder: Path, page: str, today: date = MONDAY, **files: bytes) -> SiteChanges:
     """A site with a page that says when it was made, and other files."""
     target = SiteFolder(folder, "water", is_rehearsal=False)
     return target.write(files, lambda day: {"index.html": f"{page} {day}".encode()}, today)
