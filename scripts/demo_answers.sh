@@ -23,9 +23,10 @@ echo
 show inbox --once
 show answer weissenfels meeting --mail '<offer@kaz-minerals.example>'
 show answer kim stalled --letter open-letter --channel phone \
-    --quote "Nobody is here at the moment, but they know about your letter."
+    --quote "Nobody is here at the moment, but they know about your letter." --public
 show status open-letter --answers
 show send follow-up
 show report --html report.html
-show report --html public.html --public --rehearsal
-echo "That was a rehearsal: nobody received anything. Look at $folder/report.html in a browser."
+show publish site --rehearsal
+echo "That was a rehearsal: nobody received anything. Look at $folder/report.html and
+$folder/site/index.html in a browser."

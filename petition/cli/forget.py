@@ -176,8 +176,8 @@ def _show(mailbox: str, receipts: list[Receipt], found: list[Trace]) -> None:
         output.say(f"The text of {letter} names them: the log keeps that text as it was sent.")
     _say_files(found, "Your own files still name them; edit them yourself:")
     output.say(
-        "This command cannot reach copies of the log, earlier reports and evidence packs, your"
-        " inbox, or mail that was sent."
+        "This command cannot reach copies of the log, earlier reports and evidence packs, a site"
+        " until you publish it again, your inbox, or mail that was sent."
     )
 
 

@@ -21,6 +21,7 @@ from petition.merge.document import Frozen
 from petition.merge.freeze import signed_now
 from petition.merge.open_letter import OpenLetter
 from petition.outbox.answers import Answer, Status
+from petition.outbox.erasure import frozen_letters
 from petition.outbox.log import Log
 from petition.outbox.models import FrozenLetter
 from petition.report.ledger import Entry, Ledger, ledger
@@ -37,7 +38,7 @@ _DOCUMENTS = (".pdf", ".txt", ".odt", ".docx", ".jpg", ".jpeg", ".png")
 class ShownRecipient:
     """Somebody to whom the letter was sent, as everybody may read of them."""
 
-    number: int  # from 1, in the order of the list
+    number: int  # from 1, of all who had the letter
     name: str  # "": not to be named
     office: str
     organisation: str
@@ -113,7 +114,7 @@ class Site:
 
 def letter_to_publish(log: Log, campaign: Campaign) -> str:
     """The name of the letter that the site is about; UsageError if there is none."""
-    known = log.letters()
+    known = list(dict.fromkeys(one.letter for one in frozen_letters(log)))
     asked = campaign.settings.publish.letter
     if asked is not None and asked not in known:
         hint = nearest_hint(asked, known, f"Letters in the log: {', '.join(known) or 'none'}", "{}")
@@ -201,7 +202,8 @@ def _recipients(shown: list[Entry], book: Ledger, campaign: Campaign) -> Iterato
     rows = _rows(campaign, {entry.copy.file for entry in shown})
     all_named = campaign.settings.publish.names
     problems: list[Problem] = []
-    for number, entry in enumerate(shown, start=1):
+    numbers = {entry.copy.id: number for number, entry in enumerate(book.entries, start=1)}
+    for entry in shown:
         copy = entry.copy
         file, line, fields = rows.get(copy.folded, (copy.file, copy.line, copy.fields))
         said = fields.get(PUBLIC, "")
@@ -211,7 +213,7 @@ def _recipients(shown: list[Entry], book: Ledger, campaign: Campaign) -> Iterato
         is_named = bool(is_named) or (all_named and not said.strip())
         by_demand = {one.id: entry.standing.to_demand(one.id) for one in book.demands}
         recipient = ShownRecipient(
-            number,
+            numbers[copy.id],
             without_addresses(copy.name) if is_named else "",
             office_of(fields),
             organisation_of(fields),

@@ -207,6 +207,8 @@ class Edition:
         yield tag("p", heard)
         yield tag("p", words["of_signatories"].format(day=self._day(site.made_on)))
         yield tag("p", tag("a", words["news"], href="feed.xml"))
+        if site.url:  # for those who read it on paper
+            yield tag("p", site.url + self.folder, class_="printed")
 
     # ---- the pages
 
