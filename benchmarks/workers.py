@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -193,36 +194,31 @@ def counts(connection: psycopg.Connection, options: argparse.Namespace) -> list[
     return [float(number) for number in (*row, *calls)]
 
 
-def processes_of(database: Postgres) -> list[Path]:
-    """PostgreSQL's own, those for each connection among them."""
-    found = [Path(f"/proc/{database.pid}")]
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == database.pid:
-                found.append(entry)
-        except FileNotFoundError:  # it has ended
-            continue
+def told_of(database: Postgres, file: str) -> list[str]:
+    """A file in /proc of PostgreSQL's first process, and of those for connections and the like."""
+    found = [Path(f"/proc/{database.pid}", file).read_text()]
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if parent_of(process) == database.pid:
+                found.append((process / file).read_text())
     return found
+
+
+def parent_of(process: Path) -> int:
+    return int((process / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def processor_of(database: Postgres) -> float:
     """Seconds that they used so far; of those that have ended, as the first one knows it."""
-    first, *others = (
-        (one / "stat").read_text().rpartition(")")[2].split() for one in processes_of(database)
-    )
+    first, *others = (one.rpartition(")")[2].split() for one in told_of(database, "stat"))
     alive = sum(int(ticks) for stat in (first, *others) for ticks in stat[11:13])
     return (alive + sum(int(ticks) for ticks in first[13:15])) / TICKS
 
 
 def memory_of(database: Postgres) -> float:
     """Their memory in MB, what they share counted once."""
-    lines = [
-        line
-        for one in processes_of(database)
-        for line in (one / "smaps_rollup").read_text().splitlines()
-        if line.startswith("Pss:")
-    ]
-    return sum(int(line.split()[1]) for line in lines) / 1024
+    lines = "".join(told_of(database, "smaps_rollup")).splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 if __name__ == "__main__":
