@@ -178,12 +178,10 @@ class Connection:
     def permit(self) -> None:
         """Make the intent durable, and with it the result of the letter before."""
         try:
-            copy = self._copy_ahead()
-            desk = self._desk
-            if not (desk.run.has_begun and self._pace.is_free) or (
-                copy and desk.merging.has_to_wait(copy)
-            ):
-                self._left.set_result(partial(self._permit_slowly, copy))
+            desk, copy = self._desk, self._copy_ahead()
+            is_free = desk.run.has_begun and self._pace.is_free
+            if not is_free or (copy and desk.merging.has_to_wait(copy)):
+                self._leave(partial(self._permit_slowly, copy))
                 return
             desk.run.intend(self._intent, self._conversation.may_go)
             while copy:  # while the disk works
@@ -246,7 +244,12 @@ class Connection:
         except Exception as fault:  # noqa: BLE001 (raised again when all connections have ended)
             results.fail(fault)
         if letter is None:
-            self._left.set_result(None)
+            self._leave(None)
             return None
         self._letter = letter
         return letter.outgoing
+
+    def _leave(self, slow: _Slow | None) -> None:
+        """Leave what comes next to the coroutine, unless that has just been cancelled."""
+        if not self._left.done():
+            self._left.set_result(slow)

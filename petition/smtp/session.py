@@ -170,7 +170,7 @@ class _Awaiting:
 
     def permit(self) -> None:
         """Let the caller decide."""
-        self.is_asked.set_result(True)
+        _resolve(self.is_asked, True)
 
     def following(self) -> Email | None:
         """Ask the caller."""
@@ -178,9 +178,13 @@ class _Awaiting:
 
     def ended(self, done: Transaction) -> None:
         """Tell the caller; the conversation rests."""
-        if not self.is_asked.done():
-            self.is_asked.set_result(False)
-        self.done.set_result(done)
+        _resolve(self.is_asked, False)
+        _resolve(self.done, done)
+
+
+def _resolve(future: "asyncio.Future[T]", result: T) -> None:
+    if not future.done():  # else the caller has just been cancelled
+        future.set_result(result)
 
 
 async def _introduce(smtp: aiosmtplib.SMTP, server: Server) -> None:
