@@ -61,6 +61,8 @@ class SendOptions:
     again: bool = False  # the letter goes to everyone, including those who have it
     trial: bool = False  # only to look at it: the text as it is now, whatever was frozen
     today: date | None = None  # the day on which it is to go; None: today
+    is_due: Callable[[Person], bool] | None = None  # of them, who gets it now; None: all
+    goes_on: bool = False  # it goes on with the newest revision, in spite of `again`
 
     @property
     def is_for_all(self) -> bool:
@@ -292,6 +294,7 @@ class Selection:
         self._condition: Condition | None = None
         if options.where is not None and people:
             self._condition = Condition(options.where, people.columns)
+        self._is_due = options.is_due
         self._fits_somebody = False
         self.seen = 0
 
@@ -329,7 +332,7 @@ class Selection:
         # A row of a bulk list that cannot be read has no cells.
         fits = self._condition is None or (bool(person.fields) and self._condition.holds(person))
         self._fits_somebody = self._fits_somebody or fits
-        return fits
+        return fits and (self._is_due is None or self._is_due(person))
 
     def require_somebody(self) -> None:
         """After the last person: UsageError if `--to` or `--where` matched nobody on the list."""
@@ -401,7 +404,7 @@ def _plan_going_on(newest: FrozenLetter, old: Frozen, options: SendOptions) -> P
         mode=mode,
         meant_for=meant_for,
         widens=meant_for is not newest.mode,
-        may_begin_another=options.again,
+        may_begin_another=options.again and not options.goes_on,
     )
 
 

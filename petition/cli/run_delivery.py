@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from getpass import getpass
 from pathlib import Path
@@ -164,11 +165,15 @@ def deliver(
     note: Callable[[str], None],
     *,
     wait: bool = False,
+    until: datetime | None = None,
 ) -> RunResult:
-    """Deliver what was queued, while this process owns the log; `note` gets sentences to show."""
+    """Deliver what was queued, while this process owns the log; `note` gets sentences to show.
+
+    With `wait` it stays for what can go later, but not for what can go only from `until` on.
+    """
     ending = RunResult()
     try:
-        ending = run_loop(_deliver(prepared, secrets, tell, note, wait=wait))
+        ending = run_loop(_deliver(prepared, secrets, tell, note, wait=wait, until=until))
     except asyncio.CancelledError:
         ending = RunResult(stopped=True)
     finally:
@@ -224,6 +229,7 @@ async def _deliver(
     note: Callable[[str], None],
     *,
     wait: bool,
+    until: datetime | None,
 ) -> RunResult:
     async with reachable(prepared.server, prepared.campaign.root) as server:
         run = Run(prepared.log, prepared.letter)
@@ -240,7 +246,7 @@ async def _deliver(
         try:
             if wait:
                 noting = partial(_note_wait, note)
-                return await mailer.deliver_all(prepared.comparison.to_send, noting)
+                return await mailer.deliver_all(prepared.comparison.to_send, noting, until)
             return await mailer.deliver(prepared.comparison.to_send)
         finally:
             await run.close()

@@ -1,10 +1,10 @@
 """petition send: prepare, ask, deliver or queue for workers."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import zip_longest
 from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -14,11 +14,11 @@ from petition.address import Mailbox, parse_address
 from petition.campaign.folder import load_campaign, read_settings
 from petition.campaign.server import Server
 from petition.checks.campaign import READ_BACK_FIRST
-from petition.cli import output, run_delivery, send_later, send_plan
-from petition.cli.run_delivery import Progress
-from petition.cli.status import next_step
+from petition.cli import output, run_delivery, send_later, send_plan, send_report
+from petition.cli.local_time import Waves
+from petition.cli.run_delivery import Progress, Secrets
+from petition.cli.send_later import Moment
 from petition.cli.workspace import (
-    OUTBOX,
     WHO,
     LetterName,
     ThisLog,
@@ -31,14 +31,12 @@ from petition.errors import (
     AddressRefused,
     ExitStatus,
     LogChanged,
-    LogDamaged,
     UsageError,
-    sentence,
+    listed,
 )
 from petition.merge.message import Shown
 from petition.outbox.log_file import size
 from petition.outbox.models import queue_job
-from petition.outbox.sent_file import FILE as SENT_FILE
 from petition.outbox.states import State
 from petition.outbox.workers import waiting_unchosen
 from petition.prepare import (
@@ -54,21 +52,25 @@ from petition.sending.dispatch import Dispatch, Signature, keep_own_files
 from petition.sending.merging import person_of
 from petition.sending.retry import RetrySchedule
 from petition.smtp.dkim import load_key, public_record
-from petition.smtp.replies import NOBODY, Outcome, advice
+from petition.smtp.replies import Outcome
 from petition.smtp.session import run_loop
 from petition.trust import Section
 
 _LARGE = 100  # megabytes; to check a log of this size takes more than a second
-LEFT = (State.QUEUED, State.SENDING, State.DEFERRED, State.UNCERTAIN)
 
 
 _ALL = 1_000_000_000  # more copies than there can be; a database counts no further than 2^63
 
-_CONFIRMED = ("From", "To", "Cc", "Subject")
-_ASK = (
-    "Ask the provider what it allows, and set a rate in [pace] below that. If it means these"
-    " people, take them out with petition withdraw"
+_APART = (
+    ("--revise", "--again"),
+    ("--workers", "--wait"),
+    ("--workers", "--to-me"),
+    ("--at", "--workers"),
+    ("--at", "--to-me"),
+    ("--each-in-their-zone", "--limit"),
 )
+_OF_AT = ("--each-in-their-zone", "--print-schedule")
+_CONFIRMED = ("From", "To", "Cc", "Subject")
 _TRIAL = {
     Outcome.SENT: ("The server accepted the trial copy", ExitStatus.DONE),
     Outcome.DEFERRED: ("The server asked us to retry the trial copy later", ExitStatus.LEFT),
@@ -85,6 +87,8 @@ class Flags(NamedTuple):
     yes: bool
     wait: bool
     at: datetime | None = None  # when it is to go; None: now
+    local: Moment | None = None  # when it is to go by each recipient's own clock
+    prints: bool = False  # how the system does it
 
 
 def send(
@@ -130,6 +134,10 @@ def send(
             "--at", metavar="TIME", help='Ask now, and send at "2026-12-01 09:00" or "09:00".'
         ),
     ] = None,
+    each_in_their_zone: Annotated[
+        bool,
+        typer.Option("--each-in-their-zone", help="With --at: by each recipient's own clock."),
+    ] = False,
     print_schedule: Annotated[
         bool,
         typer.Option("--print-schedule", help="With --at: only print how the system does it."),
@@ -140,23 +148,35 @@ def send(
     this_log: ThisLog = False,
 ) -> None:
     """Send a letter to everyone on its list who does not have it yet."""
-    if revise and again:
-        raise UsageError("--revise and --again cannot be combined", "Choose one of them")
-    if workers and (wait or to_me is not None):
-        raise UsageError("--workers cannot be combined with --wait or --to-me", "Omit them")
-    if print_schedule and at is None:
-        raise UsageError("--print-schedule needs --at", "Add --at with the time")
-    if at is not None and (workers or to_me is not None):
-        raise UsageError("--at cannot be combined with --workers or --to-me", "Omit one of them")
+    _require_fitting(
+        {
+            "--revise": revise,
+            "--again": again,
+            "--workers": workers,
+            "--wait": wait,
+            "--to-me": to_me is not None,
+            "--limit": limit is not None,
+            "--at": at is not None,
+            "--each-in-their-zone": each_in_their_zone,
+            "--print-schedule": print_schedule,
+        }
+    )
     with Workspace.open(context, writes=letter is not None) as place:
         letter = named_letter(place, "send", letter, "nothing was sent")
         zone = ZoneInfo(place.settings.campaign.timezone)
         now = datetime.now(UTC)
-        moment = send_later.moment_of(at, zone, now) if at is not None else None
+        asked = Moment.parse(at) if at is not None else None
+        local = asked if each_in_their_zone else None
+        if print_schedule and local and local.day is None:
+            what = "--print-schedule with --each-in-their-zone needs a day"
+            raise UsageError(what, 'Write --at "2026-12-01 09:00"')
+        moment = asked.ahead(zone, now) if asked and not local else None
         if print_schedule and moment:
             send_later.print_schedule(moment, place.root)
             return
-        flags = Flags(dry_run=dry_run, yes=yes, wait=wait, at=moment)
+        flags = Flags(
+            dry_run=dry_run, yes=yes, wait=wait, at=moment, local=local, prints=print_schedule
+        )
         options = SendOptions(
             who=tuple(to or ()),
             where=where,
@@ -164,18 +184,28 @@ def send(
             revise=revise,
             again=again,
             trial=to_me is not None,
-            today=(moment or now).astimezone(zone).date(),
+            today=asked.date(zone, now) if asked else now.astimezone(zone).date(),
         )
         if not place.is_rehearsal:
-            uses = (Section.LOG,) if dry_run else (Section.LOG, Section.SERVER, Section.SIGNATURE)
-            place.allow(*uses, asks=not yes)
+            to_send = () if dry_run or print_schedule else (Section.SERVER, Section.SIGNATURE)
+            place.allow(Section.LOG, *to_send, asks=not yes)
         if to_me is None:
-            place.vouch(this_log=this_log, only_tells=dry_run)
+            place.vouch(this_log=this_log, only_tells=dry_run or print_schedule)
         if workers:
             status = hand_out(place, letter, options, flags)
         else:
             status = send_letter(place, letter, options, flags, to_me=to_me)
     raise typer.Exit(status)
+
+
+def _require_fitting(given: Mapping[str, bool]) -> None:
+    """UsageError if these options cannot be combined, or one lacks another."""
+    for one, other in _APART:
+        if given[one] and given[other]:
+            raise UsageError(f"{one} and {other} cannot be combined", "Omit one of them")
+    for one in _OF_AT:
+        if given[one] and not given["--at"]:
+            raise UsageError(f"{one} needs --at", "Add --at with the time")
 
 
 def send_letter(
@@ -188,7 +218,7 @@ def send_letter(
 ) -> ExitStatus:
     """Prepare a letter, ask, deliver it, and say what became of it."""
     trial_to = _trial_address(to_me) if to_me is not None else None
-    only_looks = flags.dry_run or to_me is not None
+    only_looks = flags.dry_run or flags.prints or to_me is not None
     read_back = READ_BACK_FIRST if only_looks else READ_BACK_BEFORE_RUN
     with nullcontext() if only_looks else _ownership(place):
         if not only_looks:
@@ -237,18 +267,37 @@ def _ownership(place: Workspace) -> Iterator[None]:
 def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptions) -> ExitStatus:
     if not prepared.comparison.to_send:
         return nothing_to_do(prepared, flags)
-    show_plan(prepared, with_letter=flags.dry_run or not (flags.yes or prepared.server is None))
+    waves = _waves(prepared, flags.local) if flags.local else None
+    if flags.prints and waves:
+        if waves.first <= datetime.now(UTC):
+            what = f"--at: {output.when(waves.first)} is past, where some of the recipients are"
+            raise UsageError(what, "Omit --print-schedule to begin now")
+        send_later.print_schedule(waves.first, place.root, keeps_at=True)
+        return ExitStatus.DONE
+    with_letter = flags.dry_run or not (flags.yes or prepared.server is None)
+    show_plan(prepared, with_letter=with_letter, waves=waves)
     if flags.dry_run:
         output.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
-    confirm(prepared, sends(prepared, prepared.comparison.to_send, flags.at), yes=flags.yes)
+    when = f"from {output.when(waves.first)} on" if waves else ""
+    when = f"at {output.when(flags.at)}" if flags.at else when
+    confirm(prepared, sends(prepared, prepared.comparison.to_send, when), yes=flags.yes)
     secrets = run_delivery.secrets_for(prepared)  # before anything is queued
+    if waves:
+        return _send_in_waves(prepared, waves, secrets, flags, place, options)
     if flags.at:
         when = f"before {output.when(flags.at)}"
         prepared = _later(prepared, flags.at, when, place, options)
     elif grace := _grace(prepared):
         when = f"for {output.duration(grace.total_seconds())}"
         prepared = _later(prepared, datetime.now(UTC) + grace, when, place, options)
+    return send_report.report(prepared, _deliver(prepared, secrets, wait=flags.wait))
+
+
+def _deliver(
+    prepared: Prepared, secrets: Secrets, *, wait: bool, until: datetime | None = None
+) -> RunResult:
+    """Queue and deliver what was prepared."""
     enqueue(prepared)
     kept: CopyResult | None = None
     with Progress(prepared.comparison.to_send) as progress:
@@ -258,12 +307,15 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
             kept = kept or (result if result.state is State.SENT else None)
             progress.count(result.state, result.copy.id)
 
-        ending = run_delivery.deliver(prepared, secrets, tell, progress.note, wait=flags.wait)
-    status = _report(prepared, ending)
+        ending = run_delivery.deliver(
+            prepared, secrets, tell, progress.note, wait=wait, until=until
+        )
     if kept:
         copies = prepared.log.copies_to(prepared.letter, kept.copy.mailbox)
-        _say_if_sandbox(prepared, *(one.reply or "" for one in copies if one.id == kept.copy.id))
-    return status
+        send_report.say_if_sandbox(
+            prepared, *(one.reply or "" for one in copies if one.id == kept.copy.id)
+        )
+    return ending
 
 
 def _grace(prepared: Prepared) -> timedelta | None:
@@ -279,13 +331,71 @@ def _later(
     confirmed = send_later.Confirmed.of(prepared)
     output.say(f"Nothing is queued {when}. Until then Ctrl-C takes everything back.")
     send_later.wait_until(at, what="Nothing was queued, and nothing was sent.")
-    place.count_noted_clicks()
-    campaign = load_campaign(place.root, read_settings(place.root))
-    now = prepare(
-        campaign, prepared.letter, place.log, place.server, options, read_back=READ_BACK_BEFORE_RUN
-    )
+    now = _prepared_again(prepared, place, options)
     confirmed.require(now)
     return now
+
+
+def _prepared_again(prepared: Prepared, place: Workspace, options: SendOptions) -> Prepared:
+    place.count_noted_clicks()
+    campaign = load_campaign(place.root, read_settings(place.root))
+    return prepare(
+        campaign, prepared.letter, place.log, place.server, options, read_back=READ_BACK_BEFORE_RUN
+    )
+
+
+def _waves(prepared: Prepared, moment: Moment) -> Waves:
+    """When each copy is due by its recipient's clock; UsageError if [pace] holds one of them."""
+    now = datetime.now(UTC)
+    waves = Waves(prepared.listing.to_send(), partial(moment.of, now=now))
+    if waves.last <= now:
+        what = "--at: that is past where any of the recipients are"
+        raise UsageError(what, "Write another time, or omit --at and --each-in-their-zone")
+    pace = run_delivery.pace_of(prepared)
+    for wave in waves.all:
+        if opens_at := pace.opens_after(max(wave.at, now)):
+            what = f"[pace] allows no letters at {output.when(max(wave.at, now))}, in "
+            hint = f"It does from {output.when(opens_at)}: change [pace], or the time"
+            raise UsageError(what + listed(wave.zones[:1], len(wave.zones)), hint)
+    return waves
+
+
+def _send_in_waves(
+    prepared: Prepared,
+    waves: Waves,
+    secrets: Secrets,
+    flags: Flags,
+    place: Workspace,
+    options: SendOptions,
+) -> ExitStatus:
+    """Send to each time zone when the moment has come there; what is deferred goes meanwhile."""
+    confirmed, now, ending = send_later.Confirmed.of(prepared), prepared, RunResult()
+    output.say("No copy is queued before its moment. Until then Ctrl-C takes it back.")
+    begins_at = datetime.now(UTC) + (_grace(prepared) or timedelta(0))
+    for wave, following in zip_longest(waves.all, waves.all[1:]):
+        if (at := max(wave.at, begins_at)) > datetime.now(UTC):
+            stopped = "What was not due yet is not queued. Run the same command again to go on."
+            send_later.wait_until(at, what=stopped, hint="Look at the plan that it shows then")
+        newest = place.log.newest(prepared.letter)
+        has_begun = newest is not None and newest.revision == prepared.plan.revision
+        due = options._replace(is_due=waves.due_by(wave.at), goes_on=has_begun)
+        now = _prepared_again(prepared, place, due)
+        confirmed.require(now, is_part=True)
+        if prepared.server and prepared.server.auth != "password":  # a token lasts for an hour
+            secrets = run_delivery.secrets_for(prepared)
+        until = following.at if following else None
+        if now.comparison.waiting:
+            ending = _deliver(now, secrets, wait=flags.wait or until is not None, until=until)
+        else:
+            enqueue(now)  # opt-outs are recorded all the same
+        if ending.stopped or ending.is_final:
+            break
+        if following:
+            states = now.listing.states()
+            output.say(
+                f"{send_report.counted(now.letter, states)} Next: {following.line(wave.at)}."
+            )
+    return send_report.report(now, ending)
 
 
 def nothing_to_do(prepared: Prepared, flags: Flags) -> ExitStatus:
@@ -303,9 +413,9 @@ def nothing_to_do(prepared: Prepared, flags: Flags) -> ExitStatus:
             enqueue(prepared)  # opt-outs are recorded all the same
     states = prepared.listing.states()
     _say_why_nothing(prepared, states, is_shown=removed > 0)
-    _next_steps(prepared, states)
-    _say_rehearsal(prepared)
-    return status_of(states, RunResult())
+    send_report.next_steps(prepared, states)
+    send_report.say_rehearsal(prepared)
+    return send_report.status_of(states, RunResult())
 
 
 def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: bool) -> None:
@@ -320,7 +430,7 @@ def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: 
         output.facts(send_plan.plan_lines(prepared))
 
 
-def show_plan(prepared: Prepared, *, with_letter: bool) -> None:
+def show_plan(prepared: Prepared, *, with_letter: bool, waves: Waves | None = None) -> None:
     """Show what is about to be done."""
     if with_letter and (row := next(prepared.listing.to_send(), None)):
         clock = prepared.log.clock()
@@ -330,126 +440,23 @@ def show_plan(prepared: Prepared, *, with_letter: bool) -> None:
             f"Revision {prepared.plan.revision} is not finished and goes on now."
             " After it, --again starts another one."
         )
-    output.facts(send_plan.plan_lines(prepared))
+    when = waves.lines(datetime.now(UTC)) if waves else ()
+    output.facts([*send_plan.plan_lines(prepared), *when])
 
 
-def sends(prepared: Prepared, count: int, at: datetime | None = None) -> str:
-    """The question whether so many letters are to be sent, now or at a moment."""
+def sends(prepared: Prepared, count: int, when: str = "") -> str:
+    """The question whether so many letters are to be sent, now or at another time."""
     name = prepared.server.name if prepared.server else "the sandbox"
     what = output.count(count, "letter")
     if prepared.lost_names:
         what += ", without the forgotten name,"
-    return f"Send {what} through {name} {f'at {output.when(at)}' if at else 'now'}?"
+    return f"Send {what} through {name} {when or 'now'}?"
 
 
 def confirm(prepared: Prepared, question: str, *, yes: bool) -> None:
     """Ask, unless --yes or a rehearsal, which does not leave the machine (P6)."""
     if not yes and prepared.server is not None:
         output.confirm(question, "nothing was sent")
-
-
-def _report(prepared: Prepared, ending: RunResult) -> ExitStatus:
-    states = prepared.listing.states()
-    counted = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
-    output.say(f"{prepared.letter}: {counted}.")
-    if ending.stopped:
-        output.say("Stopped; everything is recorded. Run the same command again to go on.")
-    for error in _errors(prepared.letter, ending):
-        output.say_error(error)
-    for reply in filter(None, (ending.broken, ending.refused)):
-        hint = advice(prepared.server.host, reply) if prepared.server else None
-        if hint or ending.is_refusing:
-            output.say_error(f"{hint or _ASK}.")
-    _say_waiting(ending)
-    # A letter counts as sent when its To was accepted; that a cc was not must be said.
-    numbers = Counter(who for who, _ in ending.also_refused)
-    for who, said in dict(ending.also_refused).items():
-        letters = output.count(numbers[who], "letter")
-        output.say_error(f"Warning: the server refused {who} as cc or bcc of {letters}: {said}.")
-    _next_steps(prepared, states)
-    say_noted(prepared)
-    _say_rehearsal(prepared)
-    return status_of(states, ending)
-
-
-def say_noted(prepared: Prepared) -> None:
-    """Where the folder is under version control: that others have to be told what went out."""
-    root = prepared.campaign.root.resolve()
-    is_versioned = any((folder / ".git").exists() for folder in (root, *root.parents))
-    if prepared.log.memory.has_noted and is_versioned:
-        output.say(f"Next: commit {SENT_FILE}, so that nobody else sends this again.")
-
-
-def _errors(letter: str, ending: RunResult) -> Iterator[str]:
-    if ending.trouble:
-        yield f"Stopped: {ending.trouble}"
-    if ending.broken:
-        yield f"Stopped: {sentence(ending.breakdown)}"
-    if ending.refused:
-        yield f"Stopped: the server refused several letters in a row: {ending.refused}."
-    if ending.unknown:
-        yield (
-            "Stopped: the server refused so many recipients in a row that it may be broken:"
-            f" {ending.unknown}. Check the list and ask the provider; then petition retry {letter}."
-        )
-    if ending.hindrance:
-        stopped = "Stopped: " if ending.is_hindered else ""
-        yield (
-            f"{stopped}{output.count(ending.hindered, 'letter')} could not be built on this machine"
-            f" and are still queued. Last error: {ending.hindrance}"
-            " Then run the same command again."
-        )
-    if fault := ending.log_fault:
-        why = "" if isinstance(fault, LogDamaged) else "the log could not be written: "
-        yield f"Stopped: {why}{fault} The next command shows which letters are uncertain, if any."
-
-
-def _say_waiting(ending: RunResult) -> None:
-    if ending.clock_was_ahead:
-        output.say_error(
-            "Warning: the clock was more than a day ahead when letters were sent. They count"
-            " towards the daily cap from now on."
-        )
-    if ending.capped:
-        output.say(
-            f"The daily cap has been reached; sending can resume at {output.when(ending.capped)}."
-        )
-    if ending.closed:
-        output.say(f"Sending hours begin again at {output.when(ending.closed)}.")
-
-
-def _next_steps(prepared: Prepared, states: dict[State, int]) -> None:
-    for state in (State.UNCERTAIN, State.DEFERRED, State.FAILED):
-        if states.get(state):
-            step = next_step(prepared.log, prepared.letter, state, lambda: prepared.campaign)
-            output.say(f"{state.capitalize()}: {step}")
-
-
-def _say_if_sandbox(prepared: Prepared, *replies: str) -> None:
-    if prepared.server and any(reply.endswith(NOBODY) for reply in replies):
-        output.say(f"{prepared.server.name} is a sandbox: nobody received anything.")
-
-
-def _say_rehearsal(prepared: Prepared) -> None:
-    if prepared.server is None:
-        output.say(
-            "This was a rehearsal: nobody received anything. The letters are in"
-            f" {prepared.campaign.root / OUTBOX}."
-        )
-
-
-def status_of(states: dict[State, int], ending: RunResult) -> ExitStatus:
-    """The exit status of a run: the highest that applies to the rows it chose."""
-    applies = [ExitStatus.DONE]
-    if states.get(State.FAILED) or ending.refused or ending.hindrance:
-        applies.append(ExitStatus.PROBLEMS)
-    if ending.log_fault or any(states.get(state) for state in LEFT):
-        applies.append(ExitStatus.LEFT)
-    if ending.trouble:
-        applies.append(ExitStatus.SERVER)
-    if ending.stopped:
-        applies.append(ExitStatus.INTERRUPTED)
-    return max(applies)
 
 
 def _trial_address(text: str) -> Mailbox:
@@ -484,15 +491,15 @@ def _trial(prepared: Prepared, to: Mailbox, flags: Flags) -> ExitStatus:
         return ExitStatus.LEFT
     what, status = _TRIAL[verdict.outcome]
     output.say(f"{what}: {verdict.reply or verdict.reason}.")
-    _say_rehearsal(prepared)
-    _say_if_sandbox(prepared, str(verdict.reply or ""))
+    send_report.say_rehearsal(prepared)
+    send_report.say_if_sandbox(prepared, str(verdict.reply or ""))
     return status
 
 
 def _is_trial_barred(prepared: Prepared) -> bool:
     bar = run_delivery.bar_to_trial(prepared)
     if bar.is_over:
-        _say_waiting(bar)
+        send_report.say_waiting(bar)
         output.say("The trial copy was not sent.")
     return bar.is_over
 
@@ -554,7 +561,7 @@ def _queue(prepared: Prepared, server: Server, flags: Flags) -> ExitStatus:
     if not waiting:
         output.say("Nothing is waiting any more: workers have taken all of them.")
         return ExitStatus.DONE
-    say_noted(prepared)
+    send_report.say_noted(prepared)
     output.say(
         f"Queued {output.count(waiting + others, 'letter')} for workers. Next: run petition worker,"
         " on any machine that can reach the database."

@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -26,34 +27,59 @@ from petition.prepare import Prepared
 _LATEST = timedelta(minutes=10)  # after the moment, if the machine was asleep when it came
 _LOOK_SECONDS = 1.0  # the clock may be set, and the machine sleep
 _FURTHEST = timedelta(days=366)
+_WITHOUT = "Run it again without --at to send it now"
+_ANOTHER = "Write another time, or omit --at"
 
 
-def moment_of(text: str, zone: ZoneInfo, now: datetime) -> datetime:
-    """The moment of "2026-12-01 09:00" or "09:00" (the next one) in a time zone.
+class Moment(NamedTuple):
+    """A time of the day, and the day, if one is named: else it is the next time it is that time."""
 
-    UsageError if it is none, is past, or is skipped by the change to summer time. Of a time that
-    comes twice, as summer time ends, it is the first.
-    """
-    found = re.fullmatch(r"(?:(\d{4}-\d\d-\d\d)[ T]+)?(\d\d?:\d\d)", text.strip())
-    try:
-        clock = datetime.strptime(found[2], "%H:%M").time() if found else None  # noqa: DTZ007
-        day = date.fromisoformat(found[1]) if found and found[1] else None
-    except ValueError:
-        clock = None
-    if clock is None:
-        raise UsageError(f'--at: "{text}" is no time', 'Write it as "2026-12-01 09:00" or "09:00"')
-    today = now.astimezone(zone).date()
-    at = datetime.combine(day or today, clock, zone)
-    if day is None and at <= now:
-        at = datetime.combine(today + timedelta(days=1), clock, zone)
-    back = at.astimezone(UTC).astimezone(zone)
-    if back.replace(tzinfo=None) != at.replace(tzinfo=None):
-        what = f"--at: the clocks go forward in {zone.key}, and there is no {clock:%H:%M} that day"
-        raise UsageError(what, f"Write {back:%H:%M}")
-    if not now < at.astimezone(UTC) < now + _FURTHEST:
-        when = "is past" if at.astimezone(UTC) <= now else "is more than a year away"
-        raise UsageError(f"--at: {output.when(at)} {when}", "Write another time, or omit --at")
-    return at
+    day: date | None
+    clock: time_of_day
+
+    @classmethod
+    def parse(cls, text: str) -> "Moment":
+        """The moment of "2026-12-01 09:00" or "09:00"; UsageError if it is none."""
+        found = re.fullmatch(r"(?:(\d{4}-\d\d-\d\d)[ T]+)?(\d\d?:\d\d)", text.strip())
+        try:
+            clock = datetime.strptime(found[2], "%H:%M").time() if found else None  # noqa: DTZ007
+            day = date.fromisoformat(found[1]) if found and found[1] else None
+        except ValueError:
+            clock = None
+        if clock is None:
+            hint = 'Write it as "2026-12-01 09:00" or "09:00"'
+            raise UsageError(f'--at: "{text}" is no time', hint)
+        return cls(day, clock)
+
+    def of(self, zone: ZoneInfo, now: datetime) -> datetime:
+        """It in a time zone; a day that is named may be past.
+
+        UsageError if the change to summer time skips it, or it is more than a year from now. Of a
+        time that comes twice, as summer time ends, it is the first.
+        """
+        today = now.astimezone(zone).date()
+        if self.day and abs(self.day - today) > _FURTHEST:
+            away = "is past" if self.day < today else "is more than a year away"
+            raise UsageError(f"--at: {self.day} {away}", _ANOTHER)
+        at = datetime.combine(self.day or today, self.clock, zone)
+        if self.day is None and at <= now:
+            at = datetime.combine(today + timedelta(days=1), self.clock, zone)
+        back = at.astimezone(UTC).astimezone(zone)
+        if back.replace(tzinfo=None) != at.replace(tzinfo=None):
+            what = f"--at: the clocks go forward in {zone.key}, and there is no {self.clock:%H:%M}"
+            raise UsageError(f"{what} that day", f"Write {back:%H:%M}")
+        return at
+
+    def date(self, zone: ZoneInfo, now: datetime) -> date:
+        """Its day in a time zone."""
+        return self.day or self.of(zone, now).date()
+
+    def ahead(self, zone: ZoneInfo, now: datetime) -> datetime:
+        """The same; UsageError if it is past."""
+        at = self.of(zone, now)
+        if at <= now:
+            raise UsageError(f"--at: {output.when(at)} is past", _ANOTHER)
+        return at
 
 
 class Confirmed(NamedTuple):
@@ -65,14 +91,17 @@ class Confirmed(NamedTuple):
     @classmethod
     def of(cls, prepared: Prepared) -> "Confirmed":
         """What is about to be sent now."""
-        digests = (hashlib.sha256(repr(row).encode()) for row in prepared.listing.to_send())
+        # A copy that was deferred meanwhile is the same, though the log has a row for it by then.
+        rows = (row._replace(queued_as="") for row in prepared.listing.to_send())
+        digests = (hashlib.sha256(repr(row).encode()) for row in rows)
         # Cut, so that a list of a million takes little memory.
         return cls(prepared, frozenset(int.from_bytes(one.digest()[:8], "big") for one in digests))
 
-    def require(self, now: Prepared) -> None:
+    def require(self, now: Prepared, *, is_part: bool = False) -> None:
         """UsageError if something else is about to be sent by now.
 
-        Whoever asked to leave, answered or was withdrawn meanwhile gets nothing, as always.
+        Whoever asked to leave, answered or was withdrawn meanwhile gets nothing, as always; with
+        `is_part` most of the others have it already, or get it later.
         """
         before, rows = self.prepared, Confirmed.of(now).rows
         changes = differences(before.plan.frozen, now.plan.frozen)
@@ -81,18 +110,18 @@ class Confirmed(NamedTuple):
         if before.listed != now.listed or not rows <= self.rows:
             changes.append("the list, or who is to get the letter")
         if changes:
-            what = (
-                f"nothing was sent: this has changed since you confirmed it: {'; '.join(changes)}"
-            )
+            what = f"nothing {'more ' if is_part else ''}was sent"
+            what += f": this has changed since you confirmed it: {'; '.join(changes)}"
             raise UsageError(what, "Look at it again, and run the same command once more")
-        if left := len(self.rows) - len(rows):
+        left = 0 if is_part else len(self.rows) - len(rows)
+        if left:
             output.say(f"{output.count(left, 'person', 'people')} will not get it any more.")
 
 
-def wait_until(at: datetime, *, what: str) -> None:
+def wait_until(at: datetime, *, what: str, hint: str = _WITHOUT) -> None:
     """Wait until a moment; `what` is said if Ctrl-C ends the wait.
 
-    UsageError if the machine was asleep when the moment came.
+    UsageError with the hint if the machine was asleep when the moment came.
     """
     try:
         while (left := at.timestamp() - time.time()) > 0:
@@ -103,13 +132,13 @@ def wait_until(at: datetime, *, what: str) -> None:
     if -left > _LATEST.total_seconds():
         late = output.duration(-left)
         raise UsageError(
-            f"nothing was sent: the machine was asleep or its clock was set, and it is {late} late",
-            "Run it again without --at to send it now",
+            f"stopped: the machine was asleep or its clock was set, and it is {late} late. {what}",
+            hint,
         )
 
 
-def print_schedule(at: datetime, folder: Path) -> None:
-    """Print what has the system run this very command at a moment.
+def print_schedule(at: datetime, folder: Path, *, keeps_at: bool = False) -> None:
+    """Print what has the system run this very command at a moment, without its --at or with it.
 
     UsageError if that would be something else without this environment.
     """
@@ -127,19 +156,22 @@ def print_schedule(at: datetime, folder: Path) -> None:
     start = (
         [str(program)] if program.stem == "petition" else [sys.executable, "-P", "-m", "petition"]
     )
-    words = [*start, "-C", str(folder.resolve())]
-    for line in system.schedule(at, [*words, *_without_moment(sys.argv[1:]), "--yes"]):
+    asked = _scheduled(sys.argv[1:], keeps_at=keeps_at)
+    words = [*start, "-C", str(folder.resolve()), *asked, "--yes"]
+    for line in system.schedule(at, words):
         output.source(f"{line}\n".encode())
 
 
-def _without_moment(arguments: list[str]) -> list[str]:
-    """A command line without the options that say when and where it runs."""
+def _scheduled(arguments: list[str], *, keeps_at: bool) -> list[str]:
+    """A command line without the options that say where it runs, and, if the system does, when."""
+    apart = {"-C"} if keeps_at else {"-C", "--at"}
     kept: list[str] = []
     at = 0
     while at < len(arguments):
         one = arguments[at]
-        at += 2 if one in {"--at", "-C"} else 1
-        is_left_out = one in {"--at", "--print-schedule", "--yes", "-y"}
-        if not is_left_out and not one.startswith(("-C", "--at=")):
-            kept.append(one)
+        length = 2 if one in {"--at", "-C"} else 1
+        is_left_out = one in {*apart, "--print-schedule", "--yes", "-y"}
+        if not is_left_out and not one.startswith(("-C", "--at=")[: len(apart)]):
+            kept += arguments[at : at + length]
+        at += length
     return kept

@@ -281,7 +281,7 @@ class Pace:
 
     def opens_at(self) -> datetime | None:
         """When letters may go again, in the campaign's time zone; None: now."""
-        return self._opens_after(self._clock.now())
+        return self.opens_after(self._clock.now())
 
     async def wait(self, domain: str) -> Turn | datetime:
         """Wait for a letter's turn; outside the hours, return at once when they begin."""
@@ -289,7 +289,7 @@ class Pace:
         at = self._first(now, domain, self._all)
         # A turn that was handed back is past: the letter goes now.
         moment = self._clock.now() + timedelta(seconds=max(0.0, at - now))
-        if opens_at := self._opens_after(moment):
+        if opens_at := self.opens_after(moment):
             return opens_at
         taken = self._take(at, domain)
         if at > now:
@@ -340,7 +340,8 @@ class Pace:
         known = ((domain, own), (f"provider {provider}", slowed))
         return [(name, turns) for name, turns in known if turns]
 
-    def _opens_after(self, moment: datetime) -> datetime | None:
+    def opens_after(self, moment: datetime) -> datetime | None:
+        """When letters may go again from a moment on; None: at that moment."""
         if self._between is None and self._days is None:
             return None
         local = moment.astimezone(self._timezone)

@@ -108,13 +108,18 @@ class Mailer:
             self._result.log_fault = fault
         return self._result
 
-    async def deliver_all(self, letters: int, note: Callable[[Wait], None]) -> RunResult:
-        """Send until nothing is left to send; `note` gets each wait, once for an outage."""
+    async def deliver_all(
+        self, letters: int, note: Callable[[Wait], None], until: datetime | None = None
+    ) -> RunResult:
+        """Send until nothing is left to send; `note` gets each wait, once for an outage.
+
+        What could go only from a moment `until` on is left.
+        """
         while True:
             result = await self.deliver(letters)
             is_outage = self._breaker.returns > 0
             wait = await self._next_chance()
-            if wait is None:
+            if wait is None or (until and wait.until >= until):
                 return result
             if not (wait.is_for_server and is_outage):
                 note(wait)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
+from babel.core import get_global
 from babel.lists import format_list
 
 from petition.campaign.names import APOSTROPHES, folded_words
@@ -132,6 +133,11 @@ _ALWAYS = ("en", "ru", "kk")
 def country_code(text: str, language: str = "en") -> str:
     """The code of ISO 3166-1 of a country."""
     return _codes_for(language).get(folded_words(text), "")
+
+
+def country_zones(text: str, language: str = "en") -> tuple[str, ...]:
+    """The time zones of a country by their IANA names; of one that is not known, none."""
+    return tuple(get_global("territory_zones").get(country_code(text, language), ()))
 
 
 def country_name(text: str, language: str) -> str:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from petition.cli.send_later import moment_of, wait_until
+from petition.cli.send_later import Moment, wait_until
 from petition.errors import UsageError
 from tests import PATIENCE
 from tests.acceptance.small import SETTINGS, SmallCampaign, Terminal
@@ -245,7 +245,7 @@ NOW = datetime(2026, 11, 30, 14, 0, tzinfo=UTC)
     ],
 )
 def test_a_moment_is_one_of_the_campaign_s_time_zone(text: str, utc: str):
-    assert moment_of(text, LONDON, NOW).astimezone(UTC).isoformat().startswith(utc)
+    assert Moment.parse(text).ahead(LONDON, NOW).astimezone(UTC).isoformat().startswith(utc)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_a_moment_is_one_of_the_campaign_s_time_zone(text: str, utc: str):
 )  # fmt: skip
 def test_what_is_no_moment_is_refused(text: str):
     with pytest.raises(UsageError):
-        moment_of(text, LONDON, NOW)
+        Moment.parse(text).ahead(LONDON, NOW)
 
 
 def test_a_machine_that_slept_through_the_moment_does_not_send():

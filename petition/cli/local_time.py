@@ -1,0 +1,144 @@
+"""petition send --each-in-their-zone: when it is that time where each recipient is.
+
+The time zone is that of the column `timezone`, or else the country's. A country whose zones do not
+agree at that moment is refused: which one is meant is never guessed (P10).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, available_timezones
+
+from petition.campaign.names import nearest_hint, quoted
+from petition.campaign.people import Person
+from petition.cli import output
+from petition.errors import CampaignError, Problem, Problems, listed
+from petition.outbox.enqueue import ListedRow
+from petition.template.signatories import country_zones
+
+TIMEZONE, COUNTRY = "timezone", "country"
+_NAMED = 3  # zones that are named in a line; the rest are counted
+_HINT = f'Add a column {TIMEZONE} that says which one, as "Europe/London"'
+
+
+class _Cells(NamedTuple):
+    """What a row says about its time zone."""
+
+    timezone: str
+    country: str
+    language: str
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str], language: str) -> "_Cells":
+        named = fields.get(TIMEZONE, "").strip()
+        return cls(named, "" if named else fields.get(COUNTRY, "").strip(), language)
+
+    def zones(self) -> tuple[str, ...]:
+        """The zones that it may be in; empty: it is not known."""
+        if not self.timezone:
+            return country_zones(self.country, self.language)
+        try:
+            return (ZoneInfo(self.timezone).key,)
+        except (OSError, ValueError, LookupError):
+            return ()
+
+    @property
+    def unknown(self) -> tuple[str, str]:
+        """What is wrong if it is in no known zone, and what to do about it."""
+        if self.timezone:
+            hint = nearest_hint(self.timezone, available_timezones(), 'Write "Europe/London"')
+            return f"{quoted(self.timezone)} is not a time zone", hint
+        if self.country:
+            return f"the time zone of {quoted(self.country)} is not known", _HINT
+        return f"neither {TIMEZONE} nor {COUNTRY} says which time zone it is in", _HINT
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Copies that are due at the same moment."""
+
+    at: datetime
+    zones: tuple[str, ...]
+    people: int
+
+    def line(self, now: datetime) -> str:
+        """It, for people."""
+        who = f"{output.count(self.people, 'person', 'people')} in"
+        zones = listed(self.zones[:_NAMED], len(self.zones))
+        past = "at once, since it is past: " if self.at <= now else ""
+        return f"{output.when(self.at)}: {past}{who} {zones}"
+
+
+class Waves:
+    """When those who are to get a letter get it; those who are not known to wait are due at once.
+
+    Args:
+        rows: Those who are to get it.
+        moment: The moment of a time zone; UsageError if there is none.
+
+    CampaignError names the rows whose zone is not known or not clear.
+    """
+
+    def __init__(self, rows: Iterable[ListedRow], moment: Callable[[ZoneInfo], datetime]) -> None:
+        self._moment = moment
+        self._known: dict[_Cells, datetime] = {}
+        self._zones: dict[datetime, set[str]] = {}
+        first, people = dict[_Cells, ListedRow](), Counter[_Cells]()
+        for row in rows:
+            cells = _Cells.of(row.fields, row.language)
+            first.setdefault(cells, row)
+            people[cells] += 1
+        problems = Problems()
+        for cells, row in first.items():
+            if fault := self._settle(cells):
+                what, hint = fault
+                if (more := people[cells] - 1) > 0:
+                    what += f" (so in {output.count(more, 'more row')})"
+                problems.append(Problem(row.file, row.line, what, hint))
+        if problems:
+            raise CampaignError(problems)
+        numbers = Counter[datetime]()
+        for cells, number in people.items():
+            numbers[self._known[cells]] += number
+        self.all = tuple(
+            Wave(at, tuple(sorted(self._zones[at])), numbers[at]) for at in sorted(numbers)
+        )
+
+    @property
+    def first(self) -> datetime:
+        """When the first copies are due."""
+        return self.all[0].at
+
+    @property
+    def last(self) -> datetime:
+        """When the last ones are."""
+        return self.all[-1].at
+
+    def _settle(self, cells: _Cells) -> tuple[str, str] | None:
+        """Note the moment of such rows; what is wrong, and a hint, if there is no single one."""
+        zones = cells.zones()
+        if not zones:
+            return cells.unknown
+        moments = {zone: self._moment(ZoneInfo(zone)).astimezone(UTC) for zone in zones}
+        if len(set(moments.values())) > 1:
+            several = listed(sorted(zones)[:_NAMED], len(zones))
+            return f"{quoted(cells.country)} has several time zones: {several}", _HINT
+        self._known[cells] = at = moments[zones[0]]
+        self._zones.setdefault(at, set()).add(zones[0])
+        return None
+
+    def due_by(self, at: datetime) -> Callable[[Person], bool]:
+        """Says of each person whether they are due by a moment."""
+
+        def is_due(person: Person) -> bool:
+            known = self._known.get(_Cells.of(person.fields, person.language))
+            return known is None or known <= at
+
+        return is_due
+
+    def lines(self, now: datetime) -> Iterator[tuple[str, str]]:
+        """They, as lines of the plan."""
+        for wave in self.all:
+            yield "at", wave.line(now)
