@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # The extras that the tests need.
-EXTRAS := dkim,keyring,pdf,pictures,postgres,publish,serve
+EXTRAS := dkim,holidays,keyring,pdf,pictures,postgres,publish,serve
 DEMO := build/demo
 FRESH_EXAMPLE = rm -rf $(DEMO) && mkdir -p $(DEMO) && cp -R petition.toml letters annex *.csv $(DEMO)/
 

@@ -139,6 +139,7 @@ class Prepared:
     listing: Listing
     comparison: Comparison
     listed: int  # rows of the list
+    options: SendOptions
 
     @property
     def letter(self) -> str:
@@ -208,7 +209,7 @@ def prepare(
         return prepare(campaign, name, log, server, options, read_back=read_back, begins=True)
     comparison = listing.compare(revision, plan.mode, options.limit)
     return Prepared(
-        campaign, log, server, examined, plan, merger, listing, comparison, selection.seen
+        campaign, log, server, examined, plan, merger, listing, comparison, selection.seen, options
     )
 
 

@@ -25,6 +25,7 @@ from pydantic import (
 
 from petition.address import Mailbox, folded
 from petition.campaign import validation as kinds
+from petition.campaign.holidays import CODE
 from petition.campaign.names import curly_hint, nearest_hint, quoted, slug
 from petition.campaign.text_file import obscured, read_text
 from petition.errors import PetitionError, Problem
@@ -71,15 +72,30 @@ def _same(one: Mailbox | str) -> str:
     return one if isinstance(one, str) else folded(one.addr_spec)
 
 
-def _reply_by(value: object) -> timedelta | date:
+class WorkingDays(NamedTuple):
+    """A number of working days: Monday to Friday, or those of a calendar of holidays."""
+
+    number: int
+    calendar: str | None
+
+
+_WORKING_DAYS = re.compile(
+    rf"(?P<number>[1-9][0-9]{{0,2}})\s+working days?(?:\s+in\s+(?P<calendar>{CODE.pattern}))?"
+)
+
+
+def _reply_by(value: object) -> timedelta | WorkingDays | date:
     text = kinds.text_of(value).strip()
+    if working := _WORKING_DAYS.fullmatch(text):
+        return WorkingDays(int(working["number"]), working["calendar"])
     if found := re.fullmatch(r"([1-9][0-9]{0,3})\s+(day|week)s?", text):
         return timedelta(days=int(found[1]) * (7 if found[2] == "week" else 1))
     try:
         return date.fromisoformat(text)
     except ValueError:
         what = f"{quoted(text)} is neither a number of days nor a date"
-        raise kinds.fault(what, 'Write it as "14 days" or "2015-10-01"') from None
+        hint = 'Write it as "14 days", "10 working days in CH-GE" or "2015-10-01"'
+        raise kinds.fault(what, hint) from None
 
 
 def _where(value: object) -> tuple[str, ...]:
@@ -135,7 +151,7 @@ class FrontMatter(BaseModel):
     cc: CopiedByRow = ()  # a text names fields: the row says who
     bcc: CopiedTo = ()
     reply_to: Annotated[Mailbox | None, PlainValidator(_copied)] = None
-    reply_by: Annotated[timedelta | date | None, PlainValidator(_reply_by)] = None
+    reply_by: Annotated[timedelta | WorkingDays | date | None, PlainValidator(_reply_by)] = None
     attachments: Annotated[tuple[str, ...], PlainValidator(_attachments)] = ()
     event: kinds.OneLine | None = None
     follows: kinds.OneLine | None = None

@@ -24,6 +24,7 @@ from pydantic import (
 from petition.campaign import validation as kinds
 from petition.campaign.csv_file import Reading
 from petition.campaign.encoding import encoding_named
+from petition.campaign.holidays import CODE, HOW_TO_WRITE
 from petition.campaign.names import curly_hint, quoted, slug
 from petition.campaign.text_file import read_text
 from petition.campaign.validation import Faults, KeyPath, fault, read_on
@@ -188,6 +189,19 @@ RateText = Annotated[Rate, PlainValidator(lambda value: Rate.parse(kinds.one_lin
 RatesText = Annotated[dict[str, Rate], PlainValidator(_rates)]
 SpanText = Annotated[timedelta, PlainValidator(_span)]
 SpansText = Annotated[tuple[timedelta, ...], PlainValidator(_spans)]
+
+
+def _holidays(value: object) -> str | bool:
+    if value is True:
+        return True
+    text = kinds.one_line(value)
+    if not CODE.fullmatch(text):
+        what = f"{quoted(text)} is neither a country nor a part of one"
+        raise fault(what, f"{HOW_TO_WRITE}; or true for each reader's own country")
+    return text
+
+
+HolidaysText = Annotated[str | bool, PlainValidator(_holidays)]
 DaysText = Annotated[Weekdays, PlainValidator(lambda value: Weekdays.parse(kinds.one_line(value)))]
 HoursText = Annotated[Between, PlainValidator(lambda value: Between.parse(kinds.one_line(value)))]
 
@@ -297,6 +311,7 @@ class PaceSettings(SettingsTable):
     per_domain: RatesText = Field(default_factory=dict)
     between: HoursText | None = None
     days: DaysText | None = None
+    holidays: HolidaysText | None = None  # of a calendar, or True: of each reader's country
     grace: SpanText | None = None
     retry: SpansText | None = None
     give_up: SpanText | None = None

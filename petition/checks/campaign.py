@@ -225,6 +225,7 @@ def examine(
     examined = Examined(campaign, letter, server, Files.of(campaign), bare)
     examined.problems += concerning(campaign, letter.name)
     examined.problems += letter_checks.unknown_lists(campaign)
+    examined.problems += letter_checks.unknown_holidays(campaign)
     if not letter.texts:
         return examined
     if letter.front.to in campaign.settings.people:  # else `campaign.problems` says so

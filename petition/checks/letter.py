@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from petition.address import Mailbox, folded, is_reserved
 from petition.campaign.folder import SETTINGS_FILE, Campaign
+from petition.campaign.holidays import HolidaysUnknown, calendar
 from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import DEMANDS, LETTERS_FOLDER, nearest_hint, quoted
 from petition.campaign.people import PeopleList, Person
@@ -335,6 +336,17 @@ def unknown_lists(campaign: Campaign) -> Iterator[Problem]:
             hint = nearest_hint(name, known, "Name its file in [people]", "[lists.{}]")
             line = campaign.lines.line_of(("lists", name))
             yield Problem(SETTINGS_FILE, line, f"there is no list {quoted(name)}", hint, mark=name)
+
+
+def unknown_holidays(campaign: Campaign) -> Iterator[Problem]:
+    """Holidays in [pace] that are not known, or cannot be without a library."""
+    asked = campaign.settings.pace.holidays
+    try:
+        if asked:
+            calendar(asked if isinstance(asked, str) else "CH")  # any: is the library there?
+    except HolidaysUnknown as why:
+        line = campaign.lines.line_of(("pace", "holidays"))
+        yield Problem(SETTINGS_FILE, line, why.what, why.hint, mark="holidays")
 
 
 def _unsubscribe(campaign: Campaign, server: Server | None) -> Iterator[Problem]:

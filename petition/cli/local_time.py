@@ -1,4 +1,4 @@
-"""petition send --each-in-their-zone: when it is that time where each recipient is.
+"""What time and day it is where each recipient is: their time zone, the holidays of their country.
 
 The time zone is that of the column `timezone`, or else the country's. A country whose zones do not
 agree at that moment is refused: which one is meant is never guessed (P10).
@@ -7,19 +7,22 @@ agree at that moment is refused: which one is meant is never guessed (P10).
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
+from petition.campaign.holidays import Calendar, HolidaysUnknown, calendar
 from petition.campaign.names import nearest_hint, quoted
 from petition.campaign.people import Person
 from petition.cli import output
 from petition.errors import CampaignError, Problem, Problems, listed
 from petition.outbox.enqueue import ListedRow
-from petition.template.signatories import country_zones
+from petition.template.signatories import country_code, country_zones
 
 TIMEZONE, COUNTRY = "timezone", "country"
-_NAMED = 3  # zones that are named in a line; the rest are counted
+_NAMED = 3  # zones or countries that are named in a line; the rest are counted
+_NOT_NOW = datetime.max.replace(tzinfo=UTC)
+_AHEAD = 60  # days that a run may last
 _HINT = f'Add a column {TIMEZONE} that says which one, as "Europe/London"'
 
 
@@ -33,7 +36,7 @@ class _Cells(NamedTuple):
     @classmethod
     def of(cls, fields: Mapping[str, str], language: str) -> "_Cells":
         named = fields.get(TIMEZONE, "").strip()
-        return cls(named, "" if named else fields.get(COUNTRY, "").strip(), language)
+        return cls(named, fields.get(COUNTRY, "").strip(), language)
 
     def zones(self) -> tuple[str, ...]:
         """The zones that it may be in; empty: it is not known."""
@@ -53,6 +56,61 @@ class _Cells(NamedTuple):
         if self.country:
             return f"the time zone of {quoted(self.country)} is not known", _HINT
         return f"neither {TIMEZONE} nor {COUNTRY} says which time zone it is in", _HINT
+
+
+class ReadersHolidays:
+    """Says of each person whether they get a letter on a day: not on a holiday of their country.
+
+    A country that is not known, or whose holidays are not, has none; such people are counted.
+    """
+
+    def __init__(self, day: date) -> None:
+        self.day = day
+        self.later: Counter[str] = Counter()  # those on holiday, by country and the day's name
+        self.unknown = 0
+        self._calendars: dict[tuple[str, str], Calendar | None] = {}
+
+    def __call__(self, person: Person) -> bool:
+        """Whether they get it."""
+        if person.excluded:
+            return True
+        return not self.is_on(person.fields.get(COUNTRY, ""), person.language, self.day)
+
+    def is_on(self, country: str, language: str, day: date, people: int = 1) -> bool:
+        """Whether a country, as a language may call it, has a holiday; counts the people."""
+        cells = country.strip(), language
+        if cells not in self._calendars:
+            self._calendars[cells] = _calendar_of(*cells)
+        known = self._calendars[cells]
+        if known is None:
+            self.unknown += people
+            return False
+        name = known.on(day)
+        if name:
+            self.later[f"{known.code} ({name})"] += people
+        return bool(name)
+
+    def closed(self) -> frozenset[date]:
+        """The days after it that are a holiday of anybody's country."""
+        coming = [self.day + timedelta(days=number) for number in range(1, _AHEAD)]
+        calendars = set(filter(None, self._calendars.values()))
+        return frozenset(day for day in coming if any(one.on(day) for one in calendars))
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """What was found, as lines of the plan."""
+        if self.later:
+            told = [f"{number:,} in {where}" for where, number in self.later.most_common()]
+            yield "holiday", f"{listed(told[:_NAMED], len(told))}: not now, but on another day"
+        if self.unknown:
+            yield "holiday", f"not known for {self.unknown:,}, by the column {COUNTRY}: they get it"
+
+
+def _calendar_of(country: str, language: str) -> Calendar | None:
+    code = country_code(country, language)
+    try:
+        return calendar(code) if code else None
+    except HolidaysUnknown:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +135,18 @@ class Waves:
     Args:
         rows: Those who are to get it.
         moment: The moment of a time zone; UsageError if there is none.
+        holidays: Who does not get it on a holiday of their country; None: everybody does.
 
     CampaignError names the rows whose zone is not known or not clear.
     """
 
-    def __init__(self, rows: Iterable[ListedRow], moment: Callable[[ZoneInfo], datetime]) -> None:
+    def __init__(
+        self,
+        rows: Iterable[ListedRow],
+        moment: Callable[[ZoneInfo], datetime],
+        holidays: ReadersHolidays | None = None,
+    ) -> None:
+        self.holidays = holidays
         self._moment = moment
         self._known: dict[_Cells, datetime] = {}
         self._zones: dict[datetime, set[str]] = {}
@@ -92,7 +157,7 @@ class Waves:
             people[cells] += 1
         problems = Problems()
         for cells, row in first.items():
-            if fault := self._settle(cells):
+            if fault := self._settle(cells, people[cells]):
                 what, hint = fault
                 if (more := people[cells] - 1) > 0:
                     what += f" (so in {output.count(more, 'more row')})"
@@ -101,7 +166,8 @@ class Waves:
             raise CampaignError(problems)
         numbers = Counter[datetime]()
         for cells, number in people.items():
-            numbers[self._known[cells]] += number
+            if (at := self._known[cells]) is not _NOT_NOW:
+                numbers[at] += number
         self.all = tuple(
             Wave(at, tuple(sorted(self._zones[at])), numbers[at]) for at in sorted(numbers)
         )
@@ -116,16 +182,20 @@ class Waves:
         """When the last ones are."""
         return self.all[-1].at
 
-    def _settle(self, cells: _Cells) -> tuple[str, str] | None:
+    def _settle(self, cells: _Cells, people: int) -> tuple[str, str] | None:
         """Note the moment of such rows; what is wrong, and a hint, if there is no single one."""
         zones = cells.zones()
         if not zones:
             return cells.unknown
-        moments = {zone: self._moment(ZoneInfo(zone)).astimezone(UTC) for zone in zones}
-        if len(set(moments.values())) > 1:
+        moments = {zone: self._moment(ZoneInfo(zone)) for zone in zones}
+        if len({moment.astimezone(UTC) for moment in moments.values()}) > 1:
             several = listed(sorted(zones)[:_NAMED], len(zones))
             return f"{quoted(cells.country)} has several time zones: {several}", _HINT
-        self._known[cells] = at = moments[zones[0]]
+        day = moments[zones[0]].date()
+        if self.holidays and self.holidays.is_on(cells.country, cells.language, day, people):
+            self._known[cells] = _NOT_NOW
+            return None
+        self._known[cells] = at = moments[zones[0]].astimezone(UTC)
         self._zones.setdefault(at, set()).add(zones[0])
         return None
 
@@ -138,7 +208,13 @@ class Waves:
 
         return is_due
 
-    def lines(self, now: datetime) -> Iterator[tuple[str, str]]:
+    @property
+    def people(self) -> int:
+        """How many get it."""
+        return sum(wave.people for wave in self.all)
+
+    def lines(self) -> Iterator[tuple[str, str]]:
         """They, as lines of the plan."""
+        now = datetime.now(UTC)
         for wave in self.all:
             yield "at", wave.line(now)

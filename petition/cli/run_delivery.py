@@ -7,9 +7,9 @@ import asyncio
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from getpass import getpass
 from pathlib import Path
@@ -166,14 +166,18 @@ def deliver(
     *,
     wait: bool = False,
     until: datetime | None = None,
+    closed: Collection[date] = (),
 ) -> RunResult:
     """Deliver what was queued, while this process owns the log; `note` gets sentences to show.
 
-    With `wait` it stays for what can go later, but not for what can go only from `until` on.
+    With `wait` it stays for what can go later, but not for what can go only from `until` on. On
+    the days in `closed` nothing goes.
     """
     ending = RunResult()
     try:
-        ending = run_loop(_deliver(prepared, secrets, tell, note, wait=wait, until=until))
+        ending = run_loop(
+            _deliver(prepared, secrets, tell, note, wait=wait, until=until, closed=closed)
+        )
     except asyncio.CancelledError:
         ending = RunResult(stopped=True)
     finally:
@@ -230,10 +234,11 @@ async def _deliver(
     *,
     wait: bool,
     until: datetime | None,
+    closed: Collection[date],
 ) -> RunResult:
     async with reachable(prepared.server, prepared.campaign.root) as server:
         run = Run(prepared.log, prepared.letter)
-        route = _route(prepared, server, secrets)
+        route = _route(prepared, server, secrets, closed)
         mailer = Mailer(
             run,
             prepared.merger,
@@ -309,12 +314,14 @@ def told(slowed: Slowed) -> str:
     return f"The connection failed ({slowed.said}): trying again in {seconds}."
 
 
-def _route(prepared: Prepared, server: Server, secrets: Secrets) -> Route:
+def _route(
+    prepared: Prepared, server: Server, secrets: Secrets, closed: Collection[date] = ()
+) -> Route:
     return Route(
         server=server,
         secret=secrets.login,
         signer=secrets.signer,
-        pace=pace_of(prepared),
+        pace=pace_of(prepared, closed),
         retry=RetrySchedule.of(prepared.campaign.settings.pace),
         keep_bytes=prepared.keeps_bytes,
         hello_name=prepared.plan.frozen.sender.domain,
@@ -334,10 +341,11 @@ async def reachable(server: Server | None, root: Path) -> AsyncIterator[Server]:
         yield Server(host="127.0.0.1", port=sandbox.port, security="none")
 
 
-def pace_of(prepared: Prepared) -> Pace:
+def pace_of(prepared: Prepared, closed: Collection[date] = ()) -> Pace:
     """The campaign's pace, or, in a rehearsal, as fast as possible."""
     settings = prepared.campaign.settings
-    return Pace.of(settings.pace if prepared.server else None, settings.campaign.timezone)
+    pace = settings.pace if prepared.server else None
+    return Pace.of(pace, settings.campaign.timezone, closed=closed)
 
 
 def _obey_signals(mailer: Mailer, note: Callable[[str], None]) -> None:

@@ -1,7 +1,8 @@
 """petition send: prepare, ask, deliver or queue for workers."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import zip_longest
@@ -15,7 +16,7 @@ from petition.campaign.folder import load_campaign, read_settings
 from petition.campaign.server import Server
 from petition.checks.campaign import READ_BACK_FIRST
 from petition.cli import output, run_delivery, send_later, send_plan, send_report
-from petition.cli.local_time import Waves
+from petition.cli.local_time import ReadersHolidays, Waves
 from petition.cli.run_delivery import Progress, Secrets
 from petition.cli.send_later import Moment
 from petition.cli.workspace import (
@@ -226,7 +227,8 @@ def send_letter(
         go = partial(_send, flags=flags, place=place, options=options)
         if trial_to is not None:
             go = partial(_trial, to=trial_to, flags=flags)
-        return _planned(place, letter, options, read_back, go, yes=flags.yes)
+        by_zone = flags.local is not None
+        return _planned(place, letter, options, read_back, go, yes=flags.yes, by_zone=by_zone)
 
 
 def _planned(
@@ -237,11 +239,13 @@ def _planned(
     go: Callable[[Prepared], ExitStatus],
     *,
     yes: bool,
+    by_zone: bool = False,
 ) -> ExitStatus:
     """Plan a letter and carry the plan out; plan again if the log has changed in between."""
     while True:
+        asked = options if by_zone else _on_its_day(place, options)
         prepared = prepare(
-            place.campaign, letter, place.log, place.server, options, read_back=read_back
+            place.campaign, letter, place.log, place.server, asked, read_back=read_back
         )
         output.problems(prepared.examined.problems)
         try:
@@ -265,9 +269,15 @@ def _ownership(place: Workspace) -> Iterator[None]:
 
 
 def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptions) -> ExitStatus:
-    if not prepared.comparison.to_send:
-        return nothing_to_do(prepared, flags)
     waves = _waves(prepared, flags.local) if flags.local else None
+    holidays = waves.holidays if waves else _holidays(prepared)
+    count = waves.people if waves else prepared.comparison.to_send
+    if not count and holidays and holidays.later:
+        output.facts(holidays.lines())
+        output.say("Nothing was sent. Run the same command again on another day.")
+        return ExitStatus.LEFT
+    if not count:
+        return nothing_to_do(prepared, flags)
     if flags.prints and waves:
         if waves.first <= datetime.now(UTC):
             what = f"--at: {output.when(waves.first)} is past, where some of the recipients are"
@@ -275,13 +285,14 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
         send_later.print_schedule(waves.first, place.root, keeps_at=True)
         return ExitStatus.DONE
     with_letter = flags.dry_run or not (flags.yes or prepared.server is None)
-    show_plan(prepared, with_letter=with_letter, waves=waves)
+    more = [*(holidays.lines() if holidays else ()), *(waves.lines() if waves else ())]
+    show_plan(prepared, with_letter=with_letter, more=more)
     if flags.dry_run:
         output.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
     when = f"from {output.when(waves.first)} on" if waves else ""
     when = f"at {output.when(flags.at)}" if flags.at else when
-    confirm(prepared, sends(prepared, prepared.comparison.to_send, when), yes=flags.yes)
+    confirm(prepared, sends(prepared, count, when), yes=flags.yes)
     secrets = run_delivery.secrets_for(prepared)  # before anything is queued
     if waves:
         return _send_in_waves(prepared, waves, secrets, flags, place, options)
@@ -291,11 +302,32 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
     elif grace := _grace(prepared):
         when = f"for {output.duration(grace.total_seconds())}"
         prepared = _later(prepared, datetime.now(UTC) + grace, when, place, options)
-    return send_report.report(prepared, _deliver(prepared, secrets, wait=flags.wait))
+    holidays = _holidays(prepared)
+    ending = _deliver(prepared, secrets, wait=flags.wait, holidays=holidays)
+    return max(send_report.report(prepared, ending), _later_status(holidays))
+
+
+def _holidays(prepared: Prepared) -> ReadersHolidays | None:
+    """What was found about the holidays of those on the list, if [pace] asks for it."""
+    found = prepared.options.is_due
+    return found if isinstance(found, ReadersHolidays) else None
+
+
+def _later_status(holidays: ReadersHolidays | None) -> ExitStatus:
+    if not (holidays and holidays.later):
+        return ExitStatus.DONE
+    people = output.count(holidays.later.total(), "person", "people")
+    output.say(f"{people} on holiday: run the same command again on another day.")
+    return ExitStatus.LEFT
 
 
 def _deliver(
-    prepared: Prepared, secrets: Secrets, *, wait: bool, until: datetime | None = None
+    prepared: Prepared,
+    secrets: Secrets,
+    *,
+    wait: bool,
+    until: datetime | None = None,
+    holidays: ReadersHolidays | None = None,
 ) -> RunResult:
     """Queue and deliver what was prepared."""
     enqueue(prepared)
@@ -308,7 +340,13 @@ def _deliver(
             progress.count(result.state, result.copy.id)
 
         ending = run_delivery.deliver(
-            prepared, secrets, tell, progress.note, wait=wait, until=until
+            prepared,
+            secrets,
+            tell,
+            progress.note,
+            wait=wait,
+            until=until,
+            closed=holidays.closed() if holidays else (),
         )
     if kept:
         copies = prepared.log.copies_to(prepared.letter, kept.copy.mailbox)
@@ -331,9 +369,17 @@ def _later(
     confirmed = send_later.Confirmed.of(prepared)
     output.say(f"Nothing is queued {when}. Until then Ctrl-C takes everything back.")
     send_later.wait_until(at, what="Nothing was queued, and nothing was sent.")
-    now = _prepared_again(prepared, place, options)
+    now = _prepared_again(prepared, place, _on_its_day(place, options))
     confirmed.require(now)
     return now
+
+
+def _on_its_day(place: Workspace, options: SendOptions) -> SendOptions:
+    """The same, without those who have a holiday on the day on which it is to go."""
+    is_asked = place.settings.pace.holidays is True and not place.is_rehearsal
+    if not is_asked or options.trial or options.today is None:
+        return options
+    return replace(options, is_due=ReadersHolidays(options.today))
 
 
 def _prepared_again(prepared: Prepared, place: Workspace, options: SendOptions) -> Prepared:
@@ -347,8 +393,11 @@ def _prepared_again(prepared: Prepared, place: Workspace, options: SendOptions) 
 def _waves(prepared: Prepared, moment: Moment) -> Waves:
     """When each copy is due by its recipient's clock; UsageError if [pace] holds one of them."""
     now = datetime.now(UTC)
-    waves = Waves(prepared.listing.to_send(), partial(moment.of, now=now))
-    if waves.last <= now:
+    rows, of_zone = prepared.listing.to_send(), partial(moment.of, now=now)
+    is_asked = prepared.server and prepared.campaign.settings.pace.holidays is True
+    holidays = ReadersHolidays(prepared.options.today or now.date()) if is_asked else None
+    waves = Waves(rows, of_zone, holidays)
+    if waves.all and waves.last <= now:
         what = "--at: that is past where any of the recipients are"
         raise UsageError(what, "Write another time, or omit --at and --each-in-their-zone")
     pace = run_delivery.pace_of(prepared)
@@ -378,14 +427,15 @@ def _send_in_waves(
             send_later.wait_until(at, what=stopped, hint="Look at the plan that it shows then")
         newest = place.log.newest(prepared.letter)
         has_begun = newest is not None and newest.revision == prepared.plan.revision
-        due = options._replace(is_due=waves.due_by(wave.at), goes_on=has_begun)
+        due = replace(options, is_due=waves.due_by(wave.at), goes_on=has_begun)
         now = _prepared_again(prepared, place, due)
         confirmed.require(now, is_part=True)
         if prepared.server and prepared.server.auth != "password":  # a token lasts for an hour
             secrets = run_delivery.secrets_for(prepared)
         until = following.at if following else None
         if now.comparison.waiting:
-            ending = _deliver(now, secrets, wait=flags.wait or until is not None, until=until)
+            waits = flags.wait or until is not None
+            ending = _deliver(now, secrets, wait=waits, until=until, holidays=waves.holidays)
         else:
             enqueue(now)  # opt-outs are recorded all the same
         if ending.stopped or ending.is_final:
@@ -395,7 +445,7 @@ def _send_in_waves(
             output.say(
                 f"{send_report.counted(now.letter, states)} Next: {following.line(wave.at)}."
             )
-    return send_report.report(now, ending)
+    return max(send_report.report(now, ending), _later_status(waves.holidays))
 
 
 def nothing_to_do(prepared: Prepared, flags: Flags) -> ExitStatus:
@@ -430,7 +480,9 @@ def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: 
         output.facts(send_plan.plan_lines(prepared))
 
 
-def show_plan(prepared: Prepared, *, with_letter: bool, waves: Waves | None = None) -> None:
+def show_plan(
+    prepared: Prepared, *, with_letter: bool, more: Sequence[tuple[str, str]] = ()
+) -> None:
     """Show what is about to be done."""
     if with_letter and (row := next(prepared.listing.to_send(), None)):
         clock = prepared.log.clock()
@@ -440,8 +492,7 @@ def show_plan(prepared: Prepared, *, with_letter: bool, waves: Waves | None = No
             f"Revision {prepared.plan.revision} is not finished and goes on now."
             " After it, --again starts another one."
         )
-    when = waves.lines(datetime.now(UTC)) if waves else ()
-    output.facts([*send_plan.plan_lines(prepared), *when])
+    output.facts([*send_plan.plan_lines(prepared), *more])
 
 
 def sends(prepared: Prepared, count: int, when: str = "") -> str:
@@ -523,6 +574,9 @@ def hand_out(place: Workspace, letter: str, options: SendOptions, flags: Flags) 
             f" {place.log_file.name}",
             "Move it: petition migrate postgresql://host/name",
         )
+    if place.settings.pace.holidays:
+        what = "workers keep no holidays, and [pace] holidays asks for it"
+        raise UsageError(what, "Omit --workers, or remove holidays from [pace]")
     if not flags.dry_run:
         place.count_noted_clicks()
         retry = RetrySchedule.of(place.settings.pace)

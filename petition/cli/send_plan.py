@@ -106,6 +106,9 @@ def pace_text(pace: PaceSettings) -> str:
         parts.append(f"between {pace.between}")
     if pace.days:
         parts.append(f"on {pace.days}")
+    if pace.holidays:
+        whose = "each reader's country" if pace.holidays is True else pace.holidays
+        parts.append(f"not on holidays of {whose}")
     return ", ".join(parts)
 
 

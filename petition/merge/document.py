@@ -29,6 +29,9 @@ _MADE = frozenset({"text", "layout"})
 _NOT_HASHED_OF_ENCLOSURES = frozenset({"line", "lines", "files"})
 
 
+DUE = "reply_by_day"  # the key of the day that a number of working days led to
+
+
 @dataclass(frozen=True, slots=True)
 class Frozen:
     """A letter that does not change any more."""
@@ -135,6 +138,8 @@ class Frozen:
         rule = self.document["reply_by"]
         if not rule:
             return None
+        if "working_days" in rule:  # of a calendar that only the machine that froze it need have
+            return date.fromisoformat(self.document[DUE])
         if "date" in rule:
             return date.fromisoformat(rule["date"])
         return self.today + timedelta(days=rule["days"])
@@ -190,7 +195,7 @@ class Frozen:
         if self.cc_fields:
             kept["cc_fields"] = _without(self.cc_fields, _NOT_HASHED_OF_ENCLOSURES)
         return {
-            **self.document,
+            **_without_due(self.document),
             **kept,
             "texts": {language: _unplaced(text) for language, text in texts},
             "demands": {name: [_unplaced(one) for one in listed] for name, listed in demands},
@@ -202,7 +207,7 @@ def _made_of(frozen: Frozen) -> dict[str, Any]:
     document = frozen.document
     enclosures, texts = document.get("enclosures", {}), document["texts"]
     return {
-        **document,
+        **_without_due(document),
         "names": (frozen.letter, frozen.campaign_id),
         "enclosures": _without(enclosures.get("attachments", []), _MADE | {"line", "lines"}),
         "texts": {
@@ -220,6 +225,11 @@ def _without(part: Any, keys: frozenset[str]) -> Any:  # noqa: ANN401 (JSON)
     if isinstance(part, dict):
         return {key: _without(inner, keys) for key, inner in part.items() if key not in keys}
     return [_without(inner, keys) for inner in part] if isinstance(part, list) else part
+
+
+def _without_due(document: dict[str, Any]) -> dict[str, Any]:
+    """A document without the day that follows from `today`, which is not hashed either."""
+    return {key: value for key, value in document.items() if key != DUE}
 
 
 def _unplaced(part: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from typing import Any
 
 from petition.address import Mailbox, is_of
 from petition.campaign.folder import SETTINGS_FILE, Campaign
-from petition.campaign.letter import UNANSWERED, Demand, Letter, LetterText
+from petition.campaign.holidays import HolidaysUnknown, after_working_days
+from petition.campaign.letter import UNANSWERED, Demand, Letter, LetterText, WorkingDays
 from petition.campaign.settings import EventSettings
 from petition.campaign.signatories import Signatory
 from petition.errors import CampaignError, Problem
 from petition.merge.attachments import Files, Gathering, shown_picture
-from petition.merge.document import Frozen
+from petition.merge.document import DUE, Frozen
 from petition.template import fields
 from petition.template.bodies import write_plain
 from petition.template.check_names import counted
@@ -46,7 +47,7 @@ def freeze(
     Without `files`, the campaign's are read.
     """
     freezing = _Freezing(campaign, letter, columns, files or Files.of(campaign))
-    document = freezing.document()
+    document = freezing.document() | freezing.due(today)
     if freezing.problems:
         problems = set(freezing.problems)
         raise CampaignError(sorted(problems, key=lambda one: (one.file, one.line or 0, one.what)))
@@ -99,6 +100,19 @@ class _Freezing:
             **self._enclosed(),
             **({"follows": front.follows, "answers": answers} if front.follows else {}),
         }
+
+    def due(self, today: date) -> dict[str, str]:
+        """The day that a number of working days leads to, for a letter that asks for one."""
+        reply_by, text = self._letter.front.reply_by, self._letter.default_text
+        if not isinstance(reply_by, WorkingDays):
+            return {}
+        try:
+            day = after_working_days(today, reply_by.number, reply_by.calendar)
+        except HolidaysUnknown as why:
+            line = text.line_of("reply_by")
+            self.problems.append(Problem(text.file, line, why.what, why.hint, mark="reply_by"))
+            return {}
+        return {DUE: day.isoformat()}
 
     def _cc_fields(self) -> list[dict[str, Any]]:
         text = self._letter.default_text
@@ -243,9 +257,11 @@ def _json_value(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _reply_by_as_json(reply_by: timedelta | date | None) -> Mapping[str, Any] | None:
+def _reply_by_as_json(reply_by: timedelta | WorkingDays | date | None) -> Mapping[str, Any] | None:
     if isinstance(reply_by, timedelta):
         return {"days": reply_by.days}
+    if isinstance(reply_by, WorkingDays):
+        return {"working_days": reply_by.number, "calendar": reply_by.calendar}
     return {"date": reply_by.isoformat()} if reply_by else None
 
 

@@ -12,14 +12,15 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from datetime import time as time_of_day
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from petition.campaign.holidays import calendar
 from petition.campaign.settings import PaceSettings, Rate
 from petition.outbox.workers import ALL
 
@@ -137,6 +138,7 @@ class Turn(NamedTuple):
 
 
 NO_CAP = sys.maxsize
+_LONGEST_CLOSED = 31  # days: more holidays in a row than any country has
 # What a slow server takes for one letter: more connections than that keeps busy would be idle.
 LETTER_SECONDS = 3
 # A connection that would be idle for longer is closed: many servers, and routers on the way, drop
@@ -160,12 +162,20 @@ class Clock:
 
 
 class Pace:
-    """Gives every letter its turn, by [pace]; `timezone` is the campaign's, for `between`."""
+    """Gives every letter its turn, by [pace]; `timezone` is the campaign's, for `between`.
+
+    `closed` are further days on which no letters go.
+    """
 
     def __init__(
-        self, settings: PaceSettings, timezone: tzinfo, clock: Clock | None = None
+        self,
+        settings: PaceSettings,
+        timezone: tzinfo,
+        clock: Clock | None = None,
+        closed: Collection[date] = (),
     ) -> None:
         self._clock = clock or Clock()
+        self._closed = closed
         self._slowed: dict[str, Turns] = {}  # by provider
         self._refusals: dict[str, int] = {}  # in a row, by provider
         self._paused: set[str] = set()
@@ -179,6 +189,8 @@ class Pace:
         self._timezone = timezone
         self._between = settings.between
         self._days = settings.days
+        named = settings.holidays
+        self._holidays = calendar(named) if isinstance(named, str) else None
         self._all = Turns(settings.rate.interval if settings.rate else 0.0)
         self._begun = Window(settings.rate) if settings.rate else None
         self._ended = Window(settings.rate) if settings.rate else None
@@ -187,9 +199,15 @@ class Pace:
         }
 
     @classmethod
-    def of(cls, settings: PaceSettings | None, timezone: str, clock: Clock | None = None) -> "Pace":
+    def of(
+        cls,
+        settings: PaceSettings | None,
+        timezone: str,
+        clock: Clock | None = None,
+        closed: Collection[date] = (),
+    ) -> "Pace":
         """The pace of a campaign; without settings as fast as possible, at any time."""
-        return cls(settings or PaceSettings(), ZoneInfo(timezone), clock)
+        return cls(settings or PaceSettings(), ZoneInfo(timezone), clock, closed)
 
     @property
     def connections(self) -> int:
@@ -201,7 +219,7 @@ class Pace:
     @property
     def is_free(self) -> bool:
         """Whether letters may go at any time, as fast as possible, apart from single domains."""
-        return self._rate is None and self._between is None and self._days is None
+        return self._rate is None and self._is_always_open
 
     @property
     def is_free_for_all(self) -> bool:
@@ -342,13 +360,13 @@ class Pace:
 
     def opens_after(self, moment: datetime) -> datetime | None:
         """When letters may go again from a moment on; None: at that moment."""
-        if self._between is None and self._days is None:
+        if self._is_always_open:
             return None
         local = moment.astimezone(self._timezone)
         if self._is_open(local):
             return None
         beginnings = {time_of_day(), self._between.start if self._between else time_of_day()}
-        days = (local.date() + timedelta(days=number) for number in range(9))
+        days = (local.date() + timedelta(days=number) for number in range(_LONGEST_CLOSED))
         openings = (
             # By way of UTC: a time that the change to summer time skips becomes one that exists.
             datetime.combine(day, begins, self._timezone).astimezone(UTC)
@@ -356,11 +374,20 @@ class Pace:
             for begins in beginnings
         )
         later = (one.astimezone(self._timezone) for one in openings if one > moment)
-        return min(filter(self._is_open, later), key=datetime.timestamp)
+        last = moment + timedelta(days=_LONGEST_CLOSED)
+        return min(filter(self._is_open, later), key=datetime.timestamp, default=last)
+
+    @property
+    def _is_always_open(self) -> bool:
+        return not (self._between or self._days or self._holidays or self._closed)
 
     def _is_open(self, local: datetime) -> bool:
-        return (self._days is None or self._days.contains(local.date())) and (
-            self._between is None or self._between.contains(local.time())
+        day = local.date()
+        return (
+            (self._days is None or self._days.contains(day))
+            and not (self._holidays and self._holidays.on(day))
+            and day not in self._closed
+            and (self._between is None or self._between.contains(local.time()))
         )
 
 

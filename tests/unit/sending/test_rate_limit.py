@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -145,6 +145,10 @@ def hours(start, end):
     )
 
 
+def off_days(**settings):
+    return PaceSettings.model_validate(settings)
+
+
 def on_days(days, between=None):
     return PaceSettings.model_validate({"days": days} | ({"between": between} if between else {}))
 
@@ -173,11 +177,26 @@ DAY, NIGHT = hours(time(8), time(20)), hours(time(22), time(6))
         (on_days("sun", "22:00-06:00"), "2026-03-02 12:00", "2026-03-08 00:00"),
         (on_days("wed", "12:00-13:00"), "2026-03-04 13:00", "2026-03-11 12:00"),
         (on_days("fri-mon"), "2026-03-03 10:00", "2026-03-06 00:00"),
+        (off_days(holidays="GB-ENG"), "2026-12-24 23:59", None),
+        (off_days(holidays="GB-ENG"), "2026-12-25 10:00", "2026-12-27 00:00"),
+        (off_days(holidays="GB-ENG", days="mon-fri"), "2026-12-25 10:00", "2026-12-29 00:00"),
+        (off_days(holidays="CH-GE", between="08:00-20:00"), "2026-12-31 09:00", "2027-01-02 08:00"),
     ],
 )
 def test_hours(settings, now, opens):
     found = opening(settings, datetime.fromisoformat(now).replace(tzinfo=UTC))
     assert (found and f"{found:%Y-%m-%d %H:%M}") == opens
+
+
+def test_no_letter_goes_on_a_day_that_is_closed():
+    closed = {date(2026, 3, 2), date(2026, 3, 3)}
+    moment = datetime(2026, 3, 2, 10, tzinfo=UTC)
+    pace = Pace(PaceSettings(), UTC, FakeClock(moment).clock, closed)
+    assert pace.opens_at() == datetime(2026, 3, 4, tzinfo=UTC)
+    assert not pace.is_free
+    # Even if none of the next days were open, there is a moment.
+    closed = {moment.date() + timedelta(days=number) for number in range(90)}
+    assert Pace(PaceSettings(), UTC, FakeClock(moment).clock, closed).opens_at()
 
 
 def test_hours_are_those_of_the_campaign_s_zone():
