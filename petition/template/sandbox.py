@@ -322,6 +322,11 @@ _CAPTURES = {
     nodes.AssignBlock: "set",
     nodes.Block: "block",
 }
+# What pays for its work where a template is read.
+_PAID_FOR = (
+    *(nodes.Concat, nodes.Compare, nodes.Operand, nodes.Getitem, nodes.Test),
+    *(nodes.For, nodes.Macro, nodes.CallBlock),
+)
 _FEW_TAGS = 1_000
 
 _MAPPING_METHODS = frozenset({"get", "items", "keys", "values"})
@@ -457,25 +462,24 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
         tree = super()._parse(source, name, filename)
         if self.yes_no:
             count_yes_no(tree, self.yes_no)
-        for concat in tree.find_all(nodes.Concat):
+        found = nodes_of(tree, _PAID_FOR)  # looked for once: a letter has thousands of nodes
+        for concat in (node for node in found if isinstance(node, nodes.Concat)):
             concat.nodes = [_filtered(CONCATENATE, nodes.List(concat.nodes), [])]
-        for owner, field in [
-            *((compare, "expr") for compare in tree.find_all(nodes.Compare)),
-            *((operand, "expr") for operand in tree.find_all(nodes.Operand)),
-            *((test, "node") for test in tree.find_all(nodes.Test)),
-            *((item, "node") for item in tree.find_all(nodes.Getitem)),
-        ]:
-            setattr(owner, field, _filtered(WEIGHED, getattr(owner, field), []))
-        for test in tree.find_all(nodes.Test):
-            test.args = [_filtered(WEIGHED, argument, []) for argument in test.args or ()]
-        blocks: Iterable[nodes.For | nodes.Macro | nodes.CallBlock] = tree.find_all(
-            (nodes.For, nodes.Macro, nodes.CallBlock)
-        )
-        for block in blocks:
-            weight = nodes.Const(_weight_of(block))
-            # A loop that calls itself, and a macro, come back without their beginning.
-            block.body.insert(0, nodes.ExprStmt(_filtered(PAID, weight, []), lineno=block.lineno))
-        for loop in tree.find_all(nodes.For):
+        for node in found:
+            match node:
+                case nodes.Compare() | nodes.Operand():
+                    node.expr = _filtered(WEIGHED, node.expr, [])
+                case nodes.Getitem():
+                    node.node = _filtered(WEIGHED, node.node, [])
+                case nodes.Test():
+                    node.node = _filtered(WEIGHED, node.node, [])
+                    node.args = [_filtered(WEIGHED, one, []) for one in node.args or ()]
+        for node in found:
+            if isinstance(node, nodes.For | nodes.Macro | nodes.CallBlock):
+                pay = _filtered(PAID, nodes.Const(_weight_of(node)), [])
+                # A loop that calls itself, and a macro, come back without their beginning.
+                node.body.insert(0, nodes.ExprStmt(pay, lineno=node.lineno))
+        for loop in (node for node in found if isinstance(node, nodes.For)):
             loop.iter = _filtered(ROUNDS, loop.iter, [nodes.Const(1)])
         return tree
 
@@ -601,7 +605,7 @@ def nodes_of(tree: nodes.Node, kind: type[T] | tuple[type[T], ...]) -> list[T]:
 
 def can_grow(tree: nodes.Template, tag_count: int) -> bool:
     """Whether what comes out can be much longer than the template."""
-    return tag_count > _FEW_TAGS or any(map(tree.find, (nodes.For, *_CAPTURES)))
+    return tag_count > _FEW_TAGS or any(tree.find_all((nodes.For, *_CAPTURES)))
 
 
 def captures(tree: nodes.Template) -> list[tuple[int, str]]:
