@@ -251,13 +251,16 @@ def test_links_within_the_site_are_relative_and_lead_somewhere(campaign):
 
 
 def test_cells_and_settings_stay_data(campaign):
-    rows = PEOPLE.replace("Water plc", '"=1+1 <img src=x onerror=alert(1)> https://evil.example"')
+    rows = PEOPLE.replace("Clerk p3", "Clerk \u202eevil \u2066p3").replace(
+        "Water plc", '"=1+1 <img src=x onerror=alert(1)> https://evil.example"'
+    )
     campaign.write("recipients.csv", rows)
     signed = f'name,role,publish\n"{HOSTILE}","</li><script>alert(2)</script>",yes\n'
     campaign.write("signatories.csv", signed)
     site = publish(campaign)
     for page in pages(site).values():
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", page)
+        assert not re.search("[\u202a-\u202e\u2066-\u2069]", page)
         assert "<script" not in page
         assert "<img" not in page
         assert 'href="https://evil' not in page

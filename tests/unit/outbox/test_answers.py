@@ -4,7 +4,17 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from petition.outbox.answers import INBOX, Answer, Standing, Status
+from petition.outbox.answers import (
+    INBOX,
+    Answer,
+    NewAnswer,
+    Standing,
+    Status,
+    answers,
+    mark_public,
+    write_down,
+)
+from petition.outbox.log import Log
 from petition.report.ledger import working_days
 
 
@@ -93,3 +103,25 @@ def test_what_was_said_to_a_demand_outlives_what_settles_the_whole_letter():
 )
 def test_working_days_are_those_from_monday_to_friday(start: str, end: str, days: int):
     assert working_days(date.fromisoformat(start), date.fromisoformat(end)) == days
+
+
+def test_words_are_marked_as_public_and_not_recorded_again(log: Log, queue):
+    queue("p1", "p2")
+    first, second = log.copies("open")
+    told = NewAnswer(Status.STALLED, ("river", "pay"), "phone", "Later.", None, "ann")
+    public = told._replace(is_public=True)
+    assert not mark_public(log, first, public)  # nothing of the kind was said
+    write_down(log, first, told)
+    write_down(log, second, told)
+    assert not mark_public(log, first, public._replace(quote="Never."))
+    assert not mark_public(log, first, public._replace(demands=("river", "peace")))
+    assert not any(one.is_public for one in given(log, "p1"))
+    assert mark_public(log, first, public)
+    assert [one.is_public for one in given(log, "p1")] == [True, True]
+    assert [one.is_public for one in given(log, "p2")] == [False, False]
+    assert mark_public(log, first, told)
+    assert not any(one.is_public for one in given(log, "p1"))
+
+
+def given(log: Log, name: str) -> tuple[Answer, ...]:
+    return answers(log, ["open"])[f"{name}@x.example"].answers
