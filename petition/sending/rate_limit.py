@@ -261,6 +261,8 @@ class Pace:
 
     def ease(self, domain: str) -> None:
         """A provider took a letter."""
+        if not (self._refusals or self._slowed):
+            return
         provider = provider_of(domain)
         self._refusals.pop(provider, None)
         if turns := self._slowed.get(provider):

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
+from petition.campaign.server import Server
 from petition.merge.message import Email
 from petition.smtp.replies import Loss, Reply, Stage, Verdict, judge, judge_dot, lost, withheld
 from petition.smtp.syntax import (
@@ -116,28 +117,26 @@ class _Letter:
 class Conversation(asyncio.Protocol):
     """Hands letters over to a server, one at a time.
 
-    `server` and `tls` are what a `Transaction` says of the connection, `seconds` and `dot_seconds`
-    how long to wait for a reply. `letters` counts the final dots that were answered, with whatever
+    `tls` is the version of TLS, or ""; a reply to a dot is waited for `dot_seconds`, to anything
+    else the server's timeout. `letters` counts the final dots that were answered, with whatever
     reply; `was_dismissed` says that the server sent 421 between two letters.
     """
 
     def __init__(
         self,
         transport: asyncio.Transport,
-        offers: Offers | None = None,
-        *,
-        server: str = "",
-        tls: str = "",
-        seconds: float = 0.0,
-        dot_seconds: float = 0.0,
+        server: Server,
+        offers: Offers,
+        tls: str,
+        dot_seconds: float,
     ) -> None:
-        self.offers = offers or Offers()
+        self.offers = offers
+        self._tls = tls
         self.letters = 0
         self.was_dismissed = False
         self._transport = transport
-        self._server = server
-        self._tls = tls
-        self._seconds = seconds
+        self._server = server.name
+        self._seconds = server.timeout
         self._dot_seconds = dot_seconds
         self._loop = asyncio.get_running_loop()
         self._at = _REST

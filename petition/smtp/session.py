@@ -54,14 +54,7 @@ class Session:
         self._transport = transport
         self.tls = tls_object.version() or "" if tls_object else ""
         self.offers = _offers(smtp)
-        self.conversation = Conversation(
-            transport,
-            self.offers,
-            server=server.name,
-            tls=self.tls,
-            seconds=server.timeout,
-            dot_seconds=dot_seconds,
-        )
+        self.conversation = Conversation(transport, server, self.offers, self.tls, dot_seconds)
 
     @classmethod
     async def open(
@@ -95,7 +88,7 @@ class Session:
             await _introduce(smtp, server)
             await log_in(_saying(smtp, server), smtp.server_auth_methods, server, secret)
         except BaseException:
-            await _drop(smtp)
+            await _drop(smtp, server)
             raise
         if dot_timeout is None:
             dot_timeout = max(DOT_SECONDS, server.timeout)
@@ -260,10 +253,10 @@ def _saying(smtp: aiosmtplib.SMTP, server: Server) -> Say:
     return say
 
 
-async def _drop(smtp: aiosmtplib.SMTP) -> None:
+async def _drop(smtp: aiosmtplib.SMTP, server: Server) -> None:
     transport = cast("asyncio.Transport | None", smtp.transport)
     if transport is not None:
-        conversation = Conversation(transport)
+        conversation = Conversation(transport, server, Offers(), "", 0.0)
         conversation.abort()
         smtp.close()
         await conversation.wait_gone(CLOSE_SECONDS)
