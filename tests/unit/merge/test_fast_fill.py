@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from petition.errors import CampaignError, MergeRefused
 from petition.identity import Signer
-from petition.merge.fast_fill import Forms
+from petition.merge.fast_fill import EncodedEnvironment, Forms, print_plain
 from petition.merge.fill import PlainEnvironment
 from petition.merge.message import Merger
 from petition.template.fields import Named, in_html
-from petition.template.sandbox import template_syntax
+from petition.template.sandbox import read_compiled, template_syntax
 from petition.template.tags import mark_tags
 from tests.unit.merge.letters import NOW, freeze_texts, person_of, text_of
 
@@ -115,6 +115,7 @@ def told(make, person):
         return refusal.problem
 
 
+ROW = {"a": "A"}
 NAMES = {
     "unsubscribe": "https://a.example/u/0",
     "sender": Named("sender", {"name": "Ann", "reply_to": ""}),
@@ -127,6 +128,18 @@ def filled(text, **cells):
     template = PlainEnvironment(str), marked.template(marked.text)
     form = Forms(NAMES, in_html, template, template, template).of(cells)
     return form and form.subject(cells, "LEAVE")
+
+
+def test_nobody_changes_the_tree_that_all_share():
+    text = "é {{ recipient.a ~ 'é' }}{% for one in demands %}{{ one }}{% endfor %}"
+    marked = mark_tags(text, template_syntax())
+    template, names = marked.template(marked.text), NAMES | {"recipient": Named("recipient", ROW)}
+    before = repr(read_compiled(template))
+    plain, encoded = PlainEnvironment(str), EncodedEnvironment(print_plain)
+    assert "".join(encoded.load(template).pieces(names)).startswith("=C3=A9 ")
+    assert Forms(NAMES, in_html, *[(encoded, template)] * 3).of(ROW) is None
+    assert "".join(plain.load(template).pieces(names)) == "é Aéone"
+    assert repr(read_compiled(template)) == before
 
 
 @pytest.mark.parametrize(
