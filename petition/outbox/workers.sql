@@ -209,7 +209,7 @@ SELECT id, letter, revision, mailbox, name, language, row_id, file, line, fields
     attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
     enhanced_code, reply, updated_at, folded, queued_as, twin, binding
 FROM copy
-WHERE id >= :first AND id < :first + :size AND letter || '' = :letter AND newest = 1
+WHERE id >= :first AND id < :first::bigint + :size AND letter || '' = :letter AND newest = 1
   AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:in_hand[])
   AND (state || '' = 'queued' AND due_at IS NULL OR state || '' = 'deferred' AND due_at <= :now)
 ORDER BY due_at, id LIMIT :limit

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from petition.outbox.states import State
@@ -110,6 +111,21 @@ def test_what_a_send_left_waiting_is_shown_and_goes_with_workers(
         assert "Queued 3" in said
         campaign.petition("worker", "--once", status=0)
     assert server.accepted == {f"p{number}@x.example": 1 for number in (1, 2, 3, 4)}
+
+
+def test_a_log_may_have_more_copies_than_a_small_number_counts(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 1)
+        campaign.petition(*SEND, status=0)
+        with psycopg.connect(campaign.env["PETITION_DATABASE"]) as connection:
+            connection.execute("ALTER TABLE copy ALTER COLUMN id RESTART WITH 32760")
+        campaign.list_people(*(f"p{number}" for number in range(1, 21)))
+        campaign.petition(*SEND, status=0)
+        with workers(campaign, 1) as (one,):
+            states = wait_until_done(campaign)
+            one.stop()
+    nobody_twice_nobody_lost(server, states, 20)
+    assert not one.said_of("lost")
 
 
 def test_what_workers_cannot_do_is_refused(tmp_path: Path, postgres: Postgres):
