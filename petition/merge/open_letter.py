@@ -1,11 +1,15 @@
 """A frozen letter as everybody may read it: without a recipient, as a page and as a PDF."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from petition.address import Mailbox
 from petition.campaign.people import Person
+from petition.errors import MergeRefused
 from petition.merge.attachments import Attachments, Files
 from petition.merge.document import Frozen
 from petition.merge.fill import load_text
@@ -33,12 +37,14 @@ class OpenLetter:
     @cached_property
     def subject(self) -> str:
         """Its subject."""
-        return self._loaded.subject_for(self._reader)
+        with _explained():
+            return self._loaded.subject_for(self._reader)
 
     @cached_property
     def blocks(self) -> list[Element]:
         """Its text as read_page has it; each picture is a `data:` address."""
-        page = self._loaded.html(self._reader)
+        with _explained():
+            page = self._loaded.html(self._reader)
         files = Attachments(self._frozen, Files(Path()))
         return read_page(files.with_pictures(page, self.language))
 
@@ -49,3 +55,13 @@ class OpenLetter:
         source = header + layout()
         place = self._frozen.file(self.language), None
         return Typesetter(self._frozen, source, place).document(self._reader, self._loaded)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say of what a letter cannot do for everybody why that is."""
+    try:
+        yield
+    except MergeRefused as why:
+        hint = "For the public each cell is empty: write {% if %} around what needs one"
+        raise MergeRefused(replace(why.problem, hint=hint)) from None
