@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+from weakref import finalize
 
 from petition.address import (
     Mailbox,
@@ -42,7 +43,7 @@ _BEHIND = frozenset({
 # fmt: on
 _NEAR = 0.5  # of what a WHO can be, on difflib's scale: "p9" is near to "p1"
 _ADDRESS = re.compile(r"[^\s<>()\[\];,:\"|/]{1,64}@[^\s<>()\[\];,:\"|/]{1,255}(?<!\.)")
-_IN_DICT = 1 << 16  # texts, before they go into an SQLite table
+_NO_TEXT = hash("")
 _LABEL_END = re.compile(r"[@.+]")
 _ALIKE = frozenset({"LATIN", "CYRILLIC", "GREEK"})
 
@@ -245,46 +246,36 @@ class PeopleList:
 
 
 class FirstLines:
-    """Where each text of a list first appeared.
+    """Where each text of a list first appeared, in an SQLite table in memory: 20 bytes a text.
 
     It keeps 64-bit hashes: the odds that two of a million texts share one are below one in ten
     million. Python keys its hashes at random when it starts, so nobody can craft a collision.
     """
 
     def __init__(self) -> None:
-        self._first: dict[int, int] | _Table = {}
+        self._seen = sqlite3.connect(":memory:", isolation_level=None)
+        finalize(self, self._seen.close)
+        self._seen.execute("PRAGMA page_size = 65536")  # a third faster than small pages
+        self._seen.execute("CREATE TABLE seen (hash INTEGER PRIMARY KEY, line INTEGER)")
+        self._seen.execute("BEGIN")
 
     def repeats(self, texts: Iterable[str], lines: Iterable[int]) -> dict[int, int]:
         """Which of the next texts appeared before: their index, and the line of the first one.
 
         "" does not count as a text.
         """
-        if isinstance(self._first, dict) and len(self._first) > _IN_DICT:
-            self._first = _Table(self._first)
-        set_default, repeats = self._first.setdefault, {}
-        for at, (text, line) in enumerate(zip(texts, lines, strict=True)):
-            if text and (first := set_default(hash(text), line)) != line:
-                repeats[at] = first
-        return repeats
-
-
-class _Table:
-    """An SQLite table in memory instead of a dictionary: 20 bytes a text, not 100."""
-
-    def __init__(self, first: dict[int, int]) -> None:
-        self._table = sqlite3.connect(":memory:", isolation_level=None)
-        self._table.execute("PRAGMA page_size = 65536")  # a third faster than small pages
-        self._table.execute("CREATE TABLE seen (hash INTEGER PRIMARY KEY, line INTEGER)")
-        self._table.execute("BEGIN")
-        self._table.executemany("INSERT INTO seen VALUES (?, ?)", first.items())
-
-    def setdefault(self, key: int, line: int) -> int:
-        """As that of a dictionary."""
+        places = [*zip(map(hash, texts), lines, strict=True)]
+        new = [place for place in places if place[0] != _NO_TEXT]
         insert = "INSERT INTO seen VALUES (?, ?) ON CONFLICT DO NOTHING"
-        if self._table.execute(insert, (key, line)).rowcount:
-            return line
-        found = self._table.execute("SELECT line FROM seen WHERE hash = ?", (key,))
-        return int(found.fetchone()[0])
+        if not new or self._seen.executemany(insert, new).rowcount == len(new):
+            return {}
+        find = f"SELECT hash, line FROM seen WHERE hash IN (?{', ?' * (len(new) - 1)})"  # noqa: S608
+        first = dict(self._seen.execute(find, [key for key, _ in new]))
+        return {
+            at: first[key]
+            for at, (key, line) in enumerate(places)
+            if key != _NO_TEXT and first[key] != line
+        }
 
 
 class ListJudge:

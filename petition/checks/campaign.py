@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import chain, compress
 from pathlib import Path
 
 from petition import system
@@ -23,11 +24,12 @@ from petition.campaign.supporters import INVALID, BulkJudge, Consent, PassedOver
 from petition.campaign.text_file import packaged_toml
 from petition.checks import letter as letter_checks
 from petition.checks.letter import CopiedTwice, refused_by, unfit, zone_of
-from petition.checks.rows import Duplicates, FirstRows, SharedProblems
-from petition.checks.style import StyleCheck, slips_of_campaign
+from petition.checks.rows import Duplicates, FirstRows, SharedProblems, unlike_others
+from petition.checks.style import SUBJECT_LIMIT, StyleCheck, slips_of_campaign
 from petition.errors import CampaignError, Level, MergeHindered, MergeRefused, Problem, Problems
 from petition.merge.attachments import Files
 from petition.merge.document import Frozen
+from petition.merge.fill import Settled
 from petition.merge.freeze import freeze
 from petition.merge.message import Merger
 from petition.template.check_names import SAYS_ABSENT, conditions_of
@@ -135,11 +137,56 @@ class CopyCheck:
         """
         if self._examined.bare and self._merger:
             self._merger.count_as_yes_no(self._examined.bare.look_at(people))
+        wanted = [one for one in people if not one.excluded]
         if not self._examined.is_bulk:  # many supporters sign as well
-            self._duplicates.look_at([one for one in people if not one.excluded])
+            self._duplicates.look_at(wanted)
         problems: list[Problem] = []
-        checked = [one if one.excluded else self._checked(one, problems) for one in people]
+        is_like_others = iter(self._are_like_others(wanted))
+        checked = [
+            one if one.excluded or next(is_like_others) else self._checked(one, problems)
+            for one in people
+        ]
         return checked, problems
+
+    def _are_like_others(self, people: list[Person]) -> list[bool]:
+        """Of whom there is nothing to tell, as most: `_checked` looks at the others.
+
+        Their copies are like one that was read but for the words, and in these nothing is unusual.
+        """
+        nobody = [False] * len(people)
+        has_one_form = len({len(one.fields) for one in people}) == 1
+        if self._merger is None or self._left_to_parse > 0 or not has_one_form:
+            return nobody
+        columns = zip(*(one.fields.values() for one in people), strict=True)
+        cells = dict(zip(people[0].fields, columns, strict=True))
+        is_filled = zip(*(map(bool, column) for column in cells.values()), strict=True)
+        said = [cells[column] for column in self._merger.frozen.yes_no & cells.keys()]
+        shapes = list(zip((one.language for one in people), is_filled, *said, strict=True))
+        known: dict[object, Settled] = {}
+        for shape, person in dict(zip(shapes, people, strict=True)).items():
+            settled = self._merger.settled(person)
+            if settled and self._style.has_read(settled.language, shape[1]):
+                known[shape] = settled
+        room = SUBJECT_LIMIT - max((one.own_length for one in known.values()), default=0)
+        if not known or room < 0:
+            return nobody
+        named = chain(self._style.columns, *(one.named for one in known.values()))
+        unlike = unlike_others(cells, set(named))
+        in_subject = set(chain(*(one.in_subject for one in known.values())))
+        lengths = map(sum, zip(*(map(len, cells[column]) for column in in_subject), strict=True))
+        unlike.update(at for at, length in enumerate(lengths) if length > room)
+        server = self._examined.server
+        found = [
+            shape in known
+            and at not in unlike
+            and one.mailbox.addr_spec.isascii()
+            and not refused_by(server, one.mailbox)
+            for at, (shape, one) in enumerate(zip(shapes, people, strict=True))
+        ]
+        for one in compress(people, found):
+            self._copied.look_at(one)
+        self._style.pass_over(sum(found))
+        return found
 
     def summary(self) -> list[Problem]:
         """What is reported once for the whole list, after its last row."""

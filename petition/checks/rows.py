@@ -6,7 +6,7 @@ Every finding is a warning: two people may well have one name.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from unicodedata import name as name_of
 
@@ -150,7 +150,9 @@ _ODD = re.compile(
     r"[{}<>\[\]]|\?\?\?|\b(?:TODO|FIXME|XXX|[Dd]ear|[Ll]orem)\b|\bwww\.|https?:| ,|,\w"
 )
 # Nothing is wrong with a cell of letters, digits and these, but for the words of `_ODD`.
-_UNUSUAL = re.compile(r"[^\w .'’()/+@\n-]")
+_UNUSUAL = re.compile(r"[^\w .,'’()/+@\n-]|,(?! )| ,")
+
+LONG = 900  # characters, the longest name that a header takes
 
 # What is wrong, and what to do.
 Oddity = tuple[str, str]
@@ -169,14 +171,32 @@ def may_be_odd(cells: Iterable[str]) -> bool:
     )
 
 
+def unlike_others(cells: Mapping[str, Sequence[str]], columns: Iterable[str]) -> set[int]:
+    """The places of rows that need a closer look; `cells` are those of some rows, by column.
+
+    In the others `odd_names` finds nothing, and nor does `odd_cells` in these columns, whose cells
+    are all of one printable line, and no longer than `LONG`.
+    """
+    nothing = [""] * len(next(iter(cells.values())))
+    names = zip(cells.get("salutation", nothing), cells.get("name", nothing), strict=True)
+    found = {at for at, pair in enumerate(names) if any(odd_names(*pair))}
+    return found.union(*(_unusual(cells[column]) for column in columns if column in cells))
+
+
+def _unusual(cells: Sequence[str]) -> Iterator[int]:
+    if may_be_odd(cells) or len(max(cells, key=len)) > LONG or "\n" in "".join(cells):
+        for at, cell in enumerate(cells):
+            if may_be_odd((cell,)) or len(cell) > LONG or "\n" in cell:
+                yield at
+
+
 def brings_along(cells: Iterable[str]) -> bool:
     """Whether a row's copy should be read, for what its cells may bring into the letter."""
     return _ODD.search("\n".join(cells)) is not None
 
 
-def odd_names(cells: Mapping[str, str]) -> Iterator[Oddity]:
+def odd_names(salutation: str, name: str) -> Iterator[Oddity]:
     """A salutation for somebody else, and a name in capitals."""
-    salutation, name = cells.get("salutation", ""), cells.get("name", "")
     if salutation and name and _is_for_another(salutation, name):
         what = f"the salutation {quoted(salutation)} does not fit the name {quoted(name)}"
         yield what, "Correct one of the two cells"

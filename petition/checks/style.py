@@ -52,16 +52,17 @@ class StyleCheck:
         self._seen = 0
         sources = [f"{text.subject}\n{text.body}" for text in letter.texts.values()]
         # A dict keeps their order, so that each run finds the same first slip.
-        self._columns = dict.fromkeys(["name", *chain(*map(_NAMED.findall, sources))])
+        self.columns = dict.fromkeys(["name", *chain(*map(_NAMED.findall, sources))])
         self._before_sign = frozenset(chain(*map(_BEFORE_SIGN.findall, sources)))
 
     def look_at(self, person: Person, copy: CheckedCopy | None) -> None:
         """Look at a person's row, and at the copy if it could be made."""
-        cells = [person.fields.get(column, "") for column in self._columns]
+        cells = [person.fields.get(column, "") for column in self.columns]
         is_odd = rows.may_be_odd(cells)
-        found = list(rows.odd_names(person.fields))
+        salutation, name = person.fields.get("salutation", ""), person.fields.get("name", "")
+        found = list(rows.odd_names(salutation, name))
         if is_odd:
-            found += rows.odd_cells(person.fields, self._columns, self._before_sign)
+            found += rows.odd_cells(person.fields, self.columns, self._before_sign)
         for hint, what in {hint: what for what, hint in reversed(found)}.items() if found else ():
             problem = Problem(person.file, person.line, what, hint, Level.WARNING)
             self._in_rows.add(problem, person, key=hint)
@@ -78,6 +79,15 @@ class StyleCheck:
             slips += _slips_in(copy, text, person.fields)
         for problem in dict.fromkeys(slips):
             self._in_letter.add(problem, person)
+
+    def has_read(self, language: str, is_filled: tuple[bool, ...]) -> bool:
+        """Whether copies in a language with these cells filled were read, or enough others."""
+        is_known = (language, *is_filled) in self._shapes or len(self._shapes) >= _SHAPES
+        return is_known and self._seen >= _READ
+
+    def pass_over(self, count: int) -> None:
+        """Count copies that were read already in others like them, and rows like any other."""
+        self._seen += count
 
     def problems(self) -> Iterator[Problem]:
         """What was found, as warnings."""

@@ -324,10 +324,15 @@ class Attachments:
         self._of_rows = [one for one in entries if "sha256" not in one]
         self._letter_pdf = next((one for one in entries if "layout" in one), None)
 
+    @property
+    def vary(self) -> bool:
+        """Whether copies carry files that depend on their rows."""
+        return bool(self._of_rows)
+
     def of(self, person: Person, loaded: LoadedText, revision: int) -> CarriedParts:
         """What a person's copy carries; MergeRefused if a file of their own cannot be carried."""
         shared = self._shared_by_all(loaded.language, revision)
-        if not self._of_rows:
+        if not self.vary:
             return shared
         own = self._own(person, loaded)
         attached = (*shared.attached, *(file.part for file in own))

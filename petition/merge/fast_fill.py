@@ -193,9 +193,9 @@ class Forms:
         )
         fields = [node for tree, _ in self._trees for node in tree.find_all(nodes.Getattr)]
         owners = [(node.attr, node.node) for node in fields if isinstance(node.node, nodes.Name)]
-        self._columns = sorted({column for column, owner in owners if owner.name == RECIPIENT})
+        self.columns = sorted({column for column, owner in owners if owner.name == RECIPIENT})
         yes_no = templates[0][0].yes_no
-        self._yes_no = [column for column in self._columns if column in yes_no]
+        self._yes_no = [column for column in self.columns if column in yes_no]
         self._forms: dict[Shape, Form | None] = {}
         self._same_for_all: dict[nodes.Expr, Value] = {}
 
@@ -210,7 +210,7 @@ class Forms:
 
     def _shape_of(self, cells: Mapping[str, str]) -> Shape | None:
         try:
-            named = [cells[column] for column in self._columns]
+            named = [cells[column] for column in self.columns]
         except KeyError:
             return None
         text = "".join(named)
@@ -222,7 +222,7 @@ class Forms:
     def _form_of(self, shape: Shape) -> "Form | None":
         if self._can_grow:
             return None
-        columns = [*self._columns, *(f"{SAYS_YES}: {column}" for column in self._yes_no)]
+        columns = [*self.columns, *(f"{SAYS_YES}: {column}" for column in self._yes_no)]
         known = self._names, dict(zip(columns, shape, strict=True)), self._same_for_all
         try:
             return Form(
@@ -252,6 +252,12 @@ class Form:
         prints = [part for parts in templates for part in parts if isinstance(part, Print)]
         self._prints = list(dict.fromkeys(prints))
         self._subject, self._text, self._html = (_Blanks(one, self._prints) for one in templates)
+        self.in_subject = tuple(part.column for part in templates[0] if isinstance(part, Print))
+        # A filter may refuse a cell that is not a link, and the link to leave is none of them.
+        self.takes_any_text = all(self.in_subject) and not any(
+            one.column and one.printer for one in self._prints
+        )
+        self.own_length = sum(len(part) for part in templates[0] if isinstance(part, str))
 
     def subject(self, cells: Mapping[str, str], leave: str) -> str:
         """The subject of a copy that can be made; arguments and errors are those of `filled`."""

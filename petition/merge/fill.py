@@ -5,11 +5,11 @@ ordinary.
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateSyntaxError
 
@@ -60,6 +60,15 @@ MARK_BEGIN, MARK_END = "\x02", "\x03"
 _SOME_LINK = "https://example.org/u/0"
 
 
+class Settled(NamedTuple):
+    """What all copies share whose rows have the same cells filled, with nothing unusual in them."""
+
+    language: str  # the language tag of its text
+    named: Sequence[str]  # the columns that the letter names
+    in_subject: tuple[str, ...]  # those that its subject prints
+    own_length: int  # characters of the subject beside them
+
+
 @dataclass
 class LoadedText:
     """A letter in one language.
@@ -105,6 +114,17 @@ class LoadedText:
             except CellRefused:
                 pass
         return self.fill(person).subject
+
+    def settled(self, person: Person) -> Settled | None:
+        """What `check` says of all rows with the same cells filled; None: it looks at each row."""
+        form = None if self.paths or self.cc else self._forms.of(person.fields)
+        if form is None or not form.takes_any_text:
+            return None
+        try:
+            self._check_subject(form.subject(person.fields, _SOME_LINK), person)
+        except (CellRefused, MergeRefused):
+            return None
+        return Settled(self.language, self._forms.columns, form.in_subject, form.own_length)
 
     def shown(self, person: Person, leave: str = "") -> tuple[str, str]:
         """The subject, and the text with a mark at both ends of each merged value."""

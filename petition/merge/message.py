@@ -40,7 +40,7 @@ from petition.identity import Identity, Signer
 from petition.merge.attachments import Attachments, Files
 from petition.merge.document import Frozen
 from petition.merge.fast_fill import Filled
-from petition.merge.fill import LoadedText, load_text, refused_row
+from petition.merge.fill import LoadedText, Settled, load_text, refused_row
 from petition.merge.headers import (
     Mailing,
     check_name,
@@ -216,6 +216,14 @@ class Merger:
             return loaded.shown(person, self._leave(self._copy_for(person, revision)))[1]
 
         return CheckedCopy(loaded.language, subject, carried.own_files, size, text, own)
+
+    def settled(self, person: Person) -> Settled | None:
+        """What `check` says of all copies with the same cells filled; None: it looks at each.
+
+        That holds for mailboxes in ASCII and for cells in which nothing is unusual, but not for
+        columns that count as yes or no: there it depends on what the cell says.
+        """
+        return None if self._attachments.vary else self._text_for(person).settled(person)
 
     def trial(
         self, person: Person, date: datetime, to: Mailbox, revision: int = 1

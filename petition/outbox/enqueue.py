@@ -4,13 +4,14 @@ The rows are staged in a temporary table and compared by the database, so that a
 take no more memory than ten. Nothing is written to the log before `carry_out`.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import NamedTuple
 
 from petition.address import folded
@@ -286,7 +287,6 @@ class _Staged:
     def __init__(self, forgotten: Forgotten, bind: Callable[[str], bytes]) -> None:
         self._forgotten = forgotten if len(forgotten) else None
         self._bind = bind
-        self._as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
         self._twins: Counter[str] = Counter()
         self._position = 0
 
@@ -310,13 +310,26 @@ class _Staged:
             row.row_id,
             row.file,
             row.line,
-            self._as_json(row.fields),
+            as_json(row.fields),
             row.chosen,
             row.excluded,
             row.chosen,
             twin,
             self._bind(row.mailbox),
         )
+
+
+def as_json(fields: Mapping[str, str]) -> str:
+    """Merge fields as the log keeps them: what `json.dumps` makes of them, in half the time."""
+    form, names = _json_form(tuple(fields))
+    return form % tuple(map(encode_basestring, map(fields.__getitem__, names)))
+
+
+@lru_cache(maxsize=16)  # the rows of a list have the same columns
+def _json_form(names: tuple[str, ...]) -> tuple[str, list[str]]:
+    ordered = sorted(names)
+    keys = (encode_basestring(name).replace("%", "%%") for name in ordered)
+    return f"{{{', '.join(f'{key}: %s' for key in keys)}}}", ordered
 
 
 def _without_person(row: ListedRow, forgotten: Forgotten) -> ListedRow:

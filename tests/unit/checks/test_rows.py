@@ -18,7 +18,8 @@ COLUMNS = ("name", "town", "salutation")
 
 
 def found_in(cells: dict[str, str]) -> list[str]:
-    found = [*odd_names(cells), *odd_cells(cells, COLUMNS, COLUMNS)]
+    names = odd_names(cells.get("salutation", ""), cells.get("name", ""))
+    found = [*names, *odd_cells(cells, COLUMNS, COLUMNS)]
     return [what for what, _ in found]
 
 

@@ -1,10 +1,13 @@
+import json
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from petition.errors import LogUnusable
 from petition.outbox import manual
-from petition.outbox.enqueue import Action, ListedRow, Listing
+from petition.outbox.enqueue import Action, ListedRow, Listing, as_json
 from petition.outbox.log import Log
 from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed, stage
@@ -271,3 +274,8 @@ def test_no_mailbox_has_two_copies_in_one_revision(
     twin = {**dict(zip(row.keys(), row, strict=True)), "id": row["id"] + 1, "state": state}
     with pytest.raises(LogUnusable), log.database.transaction():
         log.database.run_many("put_copy", [list(twin.values())])
+
+
+@given(st.dictionaries(st.text(), st.text(), max_size=5))
+def test_fields_are_kept_as_json_with_sorted_names(fields: dict[str, str]):
+    assert as_json(fields) == json.dumps(fields, ensure_ascii=False, sort_keys=True)
