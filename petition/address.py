@@ -25,6 +25,7 @@ _PLAIN_DOMAIN = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-)){0,40}(?<!-)\.){1,4}"
     r"(?!(?i:arpa|invalid|local|localhost|onion|test)$)[A-Za-z]{2,20}"
 )
+_PLAIN = re.compile(rf"(?:{_PLAIN_LOCAL.pattern})@{_PLAIN_DOMAIN.pattern.replace('A-Za-z', 'a-z')}")
 
 # C0, DEL, C1, Unicode's line ends, and halves of surrogate pairs, which cannot be encoded: none can
 # stand in one line of text.
@@ -148,6 +149,11 @@ def clean_name(name: str) -> str:
             f"the name contains the invisible character {code}", "Type the name again"
         )
     return trimmed
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text is an address of the form that most have, just as it goes on the wire."""
+    return _PLAIN.fullmatch(text) is not None
 
 
 def parse_address(text: str, display_name: str = "") -> Mailbox:

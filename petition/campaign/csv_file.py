@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from io import StringIO
 from itertools import chain
+from os import fstat
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -41,6 +42,7 @@ _REPLACED = "\ufffd"
 _HINT = re.compile(r"\s*\"?sep=([,;\t|])\"?\s*", re.IGNORECASE)
 _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # of today, and Excel's before 2007
 
+CHANGED = ("has changed while it was read", "Run the command again")
 _SAVE = "Save the file as CSV, one row per line"
 _HINT_NUL = "Retype the row, or save the file as UTF-8"
 _HINT_QUOTES = 'Put quotes around the whole cell, and double each quote inside it ("")'
@@ -60,6 +62,7 @@ class CsvFile:
         self.encoding = encoding
         self.separator = separator
         self._path = path
+        self._stamp: tuple[int, int] | None = None  # of the file when it was first read
         self._has_hint = has_hint
         name = _SEPARATORS[separator]
         self.hint_row = f"Check its {name}, and the quotes around cells that contain {name}"
@@ -83,9 +86,18 @@ class CsvFile:
         errors = "surrogateescape" if self.encoding.is_utf8 else "replace"
         try:
             with self._path.open(encoding=self.encoding.codec, errors=errors, newline="") as stream:
+                self._refuse_changed(stream)
                 yield from self._parsed(_Blocks(stream, self.encoding))
+                self._refuse_changed(stream)
         except OSError as why:
             raise CampaignError([Problem(self.file, None, *unreadable(why))]) from None
+
+    def _refuse_changed(self, stream: TextIO) -> None:
+        status = fstat(stream.fileno())
+        stamp = (status.st_mtime_ns, status.st_size)
+        self._stamp = self._stamp or stamp
+        if stamp != self._stamp:
+            raise CampaignError([Problem(self.file, None, *CHANGED)])
 
     def lines(self) -> Iterator[str]:
         """The lines of the file, each with its end, whatever is wrong with it."""
@@ -108,7 +120,7 @@ class CsvFile:
                         if blocks.have_nul and any("\0" in cell for cell in cells):
                             what = "contains a NUL character"
                             yield line, Problem(self.file, line, what, _HINT_NUL)
-                        elif any(map(str.strip, cells)):
+                        elif (cells and cells[0].strip()) or any(map(str.strip, cells)):
                             yield line, cells
                         line = first + reader.line_num
                 except csv.Error as why:

@@ -5,7 +5,7 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 from weakref import finalize
@@ -15,6 +15,7 @@ from petition.address import (
     addr_spec_in,
     find_obscured,
     folded,
+    is_plain,
     parse_address,
     parse_mailbox,
 )
@@ -102,13 +103,15 @@ class PeopleList:
         fields = row.cells
         if self._is_completed:
             self._complete(fields)
-        excluded = self.exclusion_of(row)
-        try:
-            mailbox = self._mailbox(fields["email"], fields.get("name", ""))
-        except AddressRefused as why:
-            raise self._refusal(why, excluded, fields["email"]) from None
+        excluded = self.exclusion_of(row) if self.is_marked else ""
+        address, name = fields["email"], fields.get("name", "")
         tag = language_tag(fields["language"]) if fields.get("language") else ""
-        if not excluded:
+        is_usual = tag is not None and is_plain(address) and "".join(fields.values()).isprintable()
+        try:
+            mailbox = Mailbox(name, address) if is_usual else self._mailbox(address, name)
+        except AddressRefused as why:
+            raise self._refusal(why, excluded, address) from None
+        if not (excluded or is_usual):
             if tag is None:
                 what = f"{quoted(fields['language'])} is not a language tag"
                 what = f"{self._heading('language')}: {what}"
@@ -266,10 +269,14 @@ class FirstLines:
         """
         places = [*zip(map(hash, texts), lines, strict=True)]
         new = [place for place in places if place[0] != _NO_TEXT]
-        insert = "INSERT INTO seen VALUES (?, ?) ON CONFLICT DO NOTHING"
-        if not new or self._seen.executemany(insert, new).rowcount == len(new):
+        if not new:
             return {}
-        find = f"SELECT hash, line FROM seen WHERE hash IN (?{', ?' * (len(new) - 1)})"  # noqa: S608
+        # One statement for all takes two thirds of the time of one for each.
+        values, marks = ", (?, ?)" * (len(new) - 1), ", ?" * (len(new) - 1)
+        insert = f"INSERT INTO seen VALUES (?, ?){values} ON CONFLICT DO NOTHING"  # noqa: S608
+        if self._seen.execute(insert, [*chain.from_iterable(new)]).rowcount == len(new):
+            return {}
+        find = f"SELECT hash, line FROM seen WHERE hash IN (?{marks})"  # noqa: S608
         first = dict(self._seen.execute(find, [key for key, _ in new]))
         return {
             at: first[key]

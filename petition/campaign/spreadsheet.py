@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError  # noqa: N812 (it is a class)
 
 from petition.campaign import sheet_look
-from petition.campaign.csv_file import Reading, Record
+from petition.campaign.csv_file import CHANGED, Reading, Record
 from petition.campaign.names import nearest_hint, quoted
 from petition.campaign.text_file import unreadable
 from petition.errors import CampaignError, PetitionError, Problem
@@ -125,12 +125,14 @@ class SheetFile:
         try:
             status = self._path.stat()
             stamp = (status.st_mtime_ns, status.st_size)
-            if self._loaded is None or stamp != self._stamp:
+            if self._loaded is None:
                 self._loaded, self._stamp = self._load(), stamp
         except OSError as why:
             raise CampaignError([Problem(self.file, None, *unreadable(why))]) from None
         except _Refused as why:
             raise CampaignError([Problem(self.file, None, why.what, why.hint)]) from None
+        if stamp != self._stamp:
+            raise CampaignError([Problem(self.file, None, *CHANGED)])
         return self._loaded
 
     def _load(self) -> "CalamineSheet":

@@ -37,11 +37,12 @@ class Consent:
         self._of_all = of_all
         self._answers = [name for name in (UPDATES, *OPT_INS) if name in columns]
         self._statuses = [name for name in STATUSES if name in columns]
+        self.columns = (*self._answers, *self._statuses)  # those in which a row says anything
 
     @property
     def can_be_known(self) -> bool:
         """Whether anything could say yes."""
-        return bool(self._of_all or self._answers or self._statuses)
+        return bool(self._of_all or self.columns)
 
     def of(self, cells: Mapping[str, str]) -> bool | None:
         """Whether a row says yes, says no, or says nothing.
@@ -52,8 +53,8 @@ class Consent:
         answers = [yes_or_no(cells[name]) for name in self._answers if cells[name]]
         if not all(answers):
             return False
-        is_subscribed = any(cells[name].strip().lower() == _SUBSCRIBED for name in self._statuses)
-        return True if self._of_all or is_subscribed or answers else None
+        statuses = [cells[name].strip().lower() for name in self._statuses]
+        return True if self._of_all or _SUBSCRIBED in statuses or answers else None
 
 
 def together(one: bool | None, other: bool | None) -> bool | None:
@@ -102,7 +103,9 @@ class BulkJudge(ListJudge):
         self._consent = consent
         self._passed_over = passed_over
         self._numbers: Counter[tuple[str, str]] = Counter()
-        self._said = self._said_together()
+        # Where no column says anything, all rows say the same.
+        says_anything = bool(consent.columns) or people.is_marked
+        self._said = self._said_together() if says_anything else None
 
     def __call__(self, rows: list[TableRow]) -> tuple[list[Person], list[Problem]]:
         """All of the next rows; the problems are only those of the file as a whole."""
@@ -122,7 +125,9 @@ class BulkJudge(ListJudge):
             found.append(person)
         keys = ["" if one.address else folded(one.mailbox.addr_spec) for one in found]
         lines = [one.line for one in found]
-        twice = self._addresses.repeats(keys, lines)
+        said = self._said
+        repeated = keys if said is None else [key if key in said else "" for key in keys]
+        twice = self._addresses.repeats(repeated, lines)
         ids = ["" if at in twice or not keys[at] else one.id for at, one in enumerate(found)]
         twice |= self._ids.repeats(ids, lines)
         for at, (person, key) in enumerate(zip(found, keys, strict=True)):
@@ -130,7 +135,7 @@ class BulkJudge(ListJudge):
                 found[at] = self._numbered(person, person.mailbox.addr_spec, DUPLICATE)
             elif key:
                 own = person.excluded, self._consent.of(person.fields)
-                excluded, consent = self._said.get(key, own)
+                excluded, consent = said.get(key, own) if said else own
                 excluded = excluded or ("" if consent else NO_CONSENT)
                 found[at] = person._replace(excluded=excluded) if excluded else person
         return found, problems

@@ -175,14 +175,10 @@ class CopyCheck:
         in_subject = set(chain(*(one.in_subject for one in known.values())))
         lengths = map(sum, zip(*(map(len, cells[column]) for column in in_subject), strict=True))
         unlike.update(at for at, length in enumerate(lengths) if length > room)
-        server = self._examined.server
-        found = [
-            shape in known
-            and at not in unlike
-            and one.mailbox.addr_spec.isascii()
-            and not refused_by(server, one.mailbox)
-            for at, (shape, one) in enumerate(zip(shapes, people, strict=True))
-        ]
+        server, boxes = self._examined.server, [one.mailbox for one in people]
+        unlike.update(at for at, box in enumerate(boxes) if not box.addr_spec.isascii())
+        unlike.update(at for at, box in enumerate(boxes) if refused_by(server, box))
+        found = [shape in known and at not in unlike for at, shape in enumerate(shapes)]
         for one in compress(people, found):
             self._copied.look_at(one)
         self._style.pass_over(sum(found))

@@ -200,7 +200,7 @@ def odd_names(salutation: str, name: str) -> Iterator[Oddity]:
     if salutation and name and _is_for_another(salutation, name):
         what = f"the salutation {quoted(salutation)} does not fit the name {quoted(name)}"
         yield what, "Correct one of the two cells"
-    elif salutation and not salutation.isascii() and _has_wrong_gender(salutation):
+    elif salutation and not salutation[0].isascii() and _has_wrong_gender(salutation):
         what = f"{quoted(salutation)} greets a man as a woman or a woman as a man"
         yield what, "Correct the cell"
     if name.isupper() != name.islower():

@@ -169,13 +169,13 @@ class Merger:
 
     def language_of(self, person: Person) -> tuple[str, bool]:
         """The language in which a person gets the letter, and whether it is a fallback."""
-        languages = self._languages
-        if not person.language:
+        languages, wanted = self._languages, person.language
+        if wanted in languages:
+            return wanted, False
+        if not wanted:
             return languages[0], False
-        for tag in (person.language, person.language.partition("-")[0]):
-            if tag in languages:
-                return tag, False
-        return languages[0], True
+        tag = wanted.partition("-")[0]
+        return (tag, False) if tag in languages else (languages[0], True)
 
     def merge(self, person: Person, revision: int, date: datetime, *, full: bool) -> Email:
         """The copy for one person.

@@ -5,9 +5,11 @@ from hypothesis import strategies as st
 from petition import address
 from petition.address import (
     Mailbox,
+    addr_spec_in,
     clean_name,
     folded,
     is_of,
+    is_plain,
     is_reserved,
     parse_address,
     parse_mailbox,
@@ -141,6 +143,21 @@ def test_a_local_part_has_64_octets_at_most():
     assert parse_address("a" * 64 + "@b.example")
     with pytest.raises(AddressRefused):
         parse_address("a" * 65 + "@b.example")
+
+
+PIECES = st.sampled_from(
+    ["a", "Ann", "ann", ".", "-", "--", "+", "_", "@", "x", "X", "xn--", "xn--80aoh", "КАЗ", "каз",
+     "ö", "o\u0308", "ß", "\u3002", "\uff21", "\u212b", ".example", ".org", ".test", "ARPA", " ",
+     "\n", '"', "'", "0", "a" * 21]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES, max_size=8).map("".join) | st.tuples(st.text(), st.text()).map("@".join))
+def test_an_address_has_the_key_of_the_text_that_it_was_read_from(text):
+    found = addr_spec_in(text)
+    assert found is None or folded(found) == folded(text)
+    if is_plain(text):
+        assert found == text
 
 
 @given(

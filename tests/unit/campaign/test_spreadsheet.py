@@ -220,7 +220,7 @@ def test_a_sheet_of_a_workbook_cannot_hide_behind_the_name_of_the_content_of_an_
     assert problem.is_error
 
 
-def test_the_sheet_is_read_again_when_the_file_has_changed(folder):
+def test_a_sheet_that_changes_after_its_header_was_read_is_refused(folder):
     shutil.copy(SAMPLES / "people.ods", folder.root)
     from petition.campaign.tables import open_table
 

@@ -1,11 +1,12 @@
 import csv
 import io
+from itertools import chain
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.campaign.tables import TableRow, open_table
+from petition.campaign.tables import BLOCK, TableRow, open_table
 from tests.unit.campaign.samples import Said, read_rows
 
 
@@ -37,12 +38,6 @@ def test_rows_know_where_they_begin(folder, problems):
 def test_every_line_end_is_one(folder, problems, end):
     _, rows = read(folder, end.join(["a,b", "1,2", "", '"3\n3",4', "5,6"]), problems)
     assert [(row.line, row.number) for row in rows] == [(2, 1), (4, 2), (6, 3)]
-
-
-def test_the_same_table_is_read_again_as_the_file_is_then(folder, problems):
-    table, _ = read(folder, "a\n1\n", problems)
-    folder.write("a.csv", "a\n1\n2\n")
-    assert [row.cells["a"] for row in read_rows(table, problems)] == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -174,3 +169,24 @@ def test_a_separator_too_many_is_recognised(folder, problems):
     assert "empty" in empty.what
     assert "separator" in empty.hint
     assert "empty" not in full.what
+
+
+def test_a_file_that_changes_after_its_header_was_read_is_refused(folder, problems):
+    path = folder.write("list.csv", "email,name\na@x.example,Ann\nb@x.example,Bo\n")
+    table = open_table(folder.root, "list.csv", problems)
+    rows = chain.from_iterable(table.blocks())
+    assert len(list(rows)) == 2
+    path.write_text("email,name\na@x.example,Ann\n")
+    (row,) = chain.from_iterable(table.blocks())
+    assert (row.number, Said(row.fault.what)) == (0, "changed")
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(folder, problems):
+    lines = "".join(f"{number},Ann\n" for number in range(2 * BLOCK))
+    path = folder.write("list.csv", "email,name\n" + lines)
+    blocks = open_table(folder.root, "list.csv", problems).blocks()
+    assert len(next(blocks)) == BLOCK
+    with path.open("a") as file:
+        file.write("one more,Bo\n")
+    *_, (*_, last) = blocks
+    assert (last.number, Said(last.fault.what)) == (0, "changed")
