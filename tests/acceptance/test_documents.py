@@ -198,7 +198,7 @@ def test_every_command_is_named_and_each_of_its_options_beside_it(name: str):
 def test_no_command_and_no_option_is_named_that_is_not_there():
     known = {option for each in (PROGRAM, *COMMANDS.values()) for option in options_of(each)}
     assert all(has_word(ALL, option) for option in options_of(PROGRAM))
-    ours = re.sub(r"^podman (?:.*\\\n)*.*$", "", ALL, flags=re.MULTILINE)
+    ours = re.sub(r"^(podman (.*\\\n)*| +python benchmarks/).*$", "", ALL, flags=re.MULTILINE)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", ours)) <= known | {"--help"}
     assert set(re.findall(r"(?:`|^\$ )petition ([a-z]+)", ALL, re.MULTILINE)) <= set(COMMANDS)
 
