@@ -124,7 +124,8 @@ def test_a_signatory_is_taken_out_of_the_letter_and_the_rest_go_without_the_name
     assert len(rows(signed.root, "SELECT sha256 FROM copy WHERE sha256 <> ''", "petition.db")) == 2
     with counting_server() as server:
         live = signed.through(server.port)
-        rows(signed.root, "UPDATE copy SET due_at = '2020' WHERE due_at <> ''", "petition.db")
+        past = "2020-01-01T00:00:00.000Z"
+        rows(signed.root, f"UPDATE copy SET due_at = '{past}' WHERE due_at <> ''", "petition.db")
         # Nobody confirms it: nothing goes without the name before somebody was asked.
         declined = live.petition("send", "open-letter", status=2)
         assert "a name that was erased on" in declined.out
