@@ -2,12 +2,14 @@
 
 import re
 import tomllib
+from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -184,6 +186,32 @@ def _warm_up(value: object) -> tuple[int, ...]:
     return days
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long something is kept, by the calendar."""
+
+    months: int
+    days: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The time that "2 years", "18 months" or "90 days" says; for pydantic."""
+        found = re.fullmatch(r"([1-9][0-9]{0,3})\s*(day|month|year)s?", text)
+        number = int(found[1]) if found else 0
+        months = {"year": 12 * number, "month": number}.get(found[2], 0) if found else 0
+        if not number > 0 or months > _LONGEST_KEPT:
+            what = f"{quoted(text)} is not how long something is kept"
+            raise fault(what, 'Write it as "2 years", "18 months" or "90 days"')
+        return cls(months, 0 if months else number)
+
+    def start(self, today: date) -> date:
+        """The first day that is not too long ago; of 29 February in other years, 28 February."""
+        year, month = divmod(12 * today.year + today.month - 1 - self.months, 12)
+        last = monthrange(year, month + 1)[1]
+        return date(year, month + 1, min(today.day, last)) - timedelta(days=self.days)
+
+
+_LONGEST_KEPT = 1200  # months
 WarmUp = Annotated[tuple[int, ...], PlainValidator(_warm_up)]
 RateText = Annotated[Rate, PlainValidator(lambda value: Rate.parse(kinds.one_line(value)))]
 RatesText = Annotated[dict[str, Rate], PlainValidator(_rates)]
@@ -203,6 +231,9 @@ def _holidays(value: object) -> str | bool:
 
 HolidaysText = Annotated[str | bool, PlainValidator(_holidays)]
 DaysText = Annotated[Weekdays, PlainValidator(lambda value: Weekdays.parse(kinds.one_line(value)))]
+RetentionText = Annotated[
+    Retention, PlainValidator(lambda value: Retention.parse(kinds.one_line(value)))
+]
 HoursText = Annotated[Between, PlainValidator(lambda value: Between.parse(kinds.one_line(value)))]
 
 
@@ -372,6 +403,12 @@ class Unsubscribe(SettingsTable):
     mailto: kinds.Mailto | None = None
 
 
+class PrivacySettings(SettingsTable):
+    """[privacy]: how long what the log holds about people is kept."""
+
+    keep: RetentionText | None = None
+
+
 class SignatorySettings(SettingsTable):
     """[signatories]: how the answers in the signatories file are read."""
 
@@ -423,6 +460,7 @@ class Settings(SettingsTable):
     signatories: SignatorySettings = Field(default_factory=SignatorySettings)
     sign: SignSettings = Field(default_factory=SignSettings)
     publish: PublishSettings = Field(default_factory=PublishSettings)
+    privacy: PrivacySettings = Field(default_factory=PrivacySettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @field_validator("smtp", "inbox")
@@ -440,6 +478,13 @@ class Settings(SettingsTable):
             refusal = misdirected(client, table.host)
             raise fault(refusal.what, refusal.hint)
         return table
+
+    def kept_since(self, now: datetime) -> datetime | None:
+        """The moment from which on the log is kept, by [privacy]; None: all of it is."""
+        keep, zone = self.privacy.keep, ZoneInfo(self.campaign.timezone)
+        if keep is None:
+            return None
+        return datetime.combine(keep.start(now.astimezone(zone).date()), time(), zone)
 
     @property
     def client(self) -> OAuthClient | None:

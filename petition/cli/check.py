@@ -35,6 +35,7 @@ from petition.errors import (
 from petition.identity import Signer, new_key
 from petition.merge.message import Merger
 from petition.oauth import find_login, has_login
+from petition.outbox.expiry import expired
 from petition.outbox.log import Log
 from petition.outbox.states import MAY_HAVE_ARRIVED, State
 from petition.smtp.dkim import KeyRefused, load_key, public_record
@@ -237,6 +238,7 @@ class Inspection:
                 self._add(name, LogUnusable(doubt.what, hint))
             if log and not self.place.is_rehearsal:
                 log.database.examine()
+            self._tell_expired(log)
         except LogUntrusted as fault:
             self._add(SETTINGS_FILE, fault, "log", "database")
         except LogUnusable as fault:
@@ -250,6 +252,20 @@ class Inspection:
         except UsageError as fault:  # of the log: PETITION_DATABASE
             self._add(ENVIRONMENT, fault)
         return log
+
+    def _tell_expired(self, log: Log | None) -> None:
+        """What the log holds for longer than [privacy] keep says."""
+        before = self.place.settings.kept_since(log.clock()) if log else None
+        found = expired(log, before) if log and before else None
+        if before and found and not found.is_nothing:
+            line = self.place.campaign.lines.line_of(("privacy", "keep"))
+            what = f"the log has {output.count(found.copies, 'copy', 'copies')},"
+            what += f" {output.count(found.answers, 'answer')} and"
+            what += f" {output.count(found.mails, 'mail')} of people"
+            what += f" about whom nothing is younger than {before:%Y-%m-%d}"
+            hint = "Run petition forget --expired"
+            warning = Problem(SETTINGS_FILE, line, what, hint, Level.WARNING, mark="keep")
+            self.problems.append(warning)
 
     def _tell_no_password(self) -> None:
         """That `send` will need a password; no command is run to find out."""

@@ -125,7 +125,7 @@ GROUPS = {
         "forget": Listed(
             "forget",
             "Erase a person from the log, and never write to them again.",
-            ("forget ann@example.org", "forget ann@example.org --yes"),
+            ("forget ann@example.org", "forget --expired"),
         ),
     },
     "Run it for many": {

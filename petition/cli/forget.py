@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,8 @@ from petition.cli.workspace import OUTBOX, WHO, Json, Workspace, Yes, addresses,
 from petition.errors import CampaignError, UsageError
 from petition.outbox.database import file_of
 from petition.outbox.erasure import Erased, Redaction, copies_of, held, namesakes
+from petition.outbox.expiry import Expired
+from petition.outbox.expiry import expired as expired_in
 from petition.outbox.log import Log
 from petition.outbox.log_file import kept_copies
 from petition.outbox.manual import Forgotten
@@ -28,11 +31,22 @@ _SHOWN = ("copies", "events", "answers", "mails")
 
 def forget(
     context: typer.Context,
-    address: Annotated[str, typer.Argument(metavar="ADDR", help="The person's address.")],
+    address: Annotated[
+        str | None, typer.Argument(metavar="ADDR", help="The person's address.")
+    ] = None,
+    expired: Annotated[
+        bool,
+        typer.Option("--expired", help="Erase what is older than [privacy] keep says instead."),
+    ] = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Erase a person from the log, and never write to them again."""
+    if expired is (address is not None):
+        raise UsageError("name one person, or --expired", "For example: petition forget ADDR")
+    if address is None:
+        _forget_expired(context, yes=yes, as_json=as_json)
+        return
     with Workspace.open(context, writes=True) as place, ExitStack() as owning:
         (mailbox,) = addresses([address])
         sender = place.settings.sender
@@ -65,6 +79,56 @@ def forget(
                     f"{copy} is a copy of the log from before an upgrade, and may still hold them:"
                     " delete it."
                 )
+
+
+def _forget_expired(context: typer.Context, *, yes: bool, as_json: bool) -> None:
+    with Workspace.open(context, writes=True) as place, ExitStack() as owning:
+        before = place.settings.kept_since(datetime.now(UTC))
+        if before is None:
+            what = "nothing says how long to keep what the log holds"
+            raise UsageError(what, 'Write keep = "2 years" under [privacy] in petition.toml')
+        known = _logs(place, make=False)
+        for log, _ in known:
+            owning.enter_context(log.owned())
+        done = {log.where: expired_in(log, before) for log, _ in known}
+        if not as_json:
+            for where, one in done.items():
+                output.say(f"{where}, before {before:%Y-%m-%d}: {_told(one)}.")
+        if not all(one.is_nothing for one in done.values()):
+            if not yes:
+                output.confirm("Erase this for good? This cannot be undone.", "nothing was erased")
+            done = {log.where: privacy.expire(log, before, outbox) for log, outbox in known}
+            if not as_json:
+                output.say("It is erased.", "bold")
+        owning.close()
+        copies = [str(copy) for log, _ in known for copy in _old_copies(log)]
+        if as_json:
+            logs = [{"log": where, **_numbers(one)} for where, one in done.items()]
+            told = {"before": f"{before:%Y-%m-%d}", "logs": logs, "copies_of_logs": copies}
+            output.json(place.origin | told)
+            return
+        for copy in copies:
+            output.say(f"{copy} is a copy of the log from before an upgrade: delete it.")
+
+
+def _told(found: Expired) -> str:
+    parts = [
+        output.count(found.copies, "copy", "copies")
+        + f" to {output.count(found.people, 'person', 'people')}",
+        output.count(found.answers, "answer"),
+        output.count(found.mails, "mail"),
+    ]
+    told = "nothing" if found.is_nothing else ", ".join(parts)
+    if found.staying:
+        people = output.count(found.staying, "person", "people")
+        told += f"; {people} more stay, to whom letters wait or are uncertain"
+    return told
+
+
+def _numbers(found: Expired) -> dict[str, int]:
+    return {
+        name: getattr(found, name) for name in ("people", "copies", "answers", "mails", "staying")
+    }
 
 
 def export(

@@ -131,7 +131,9 @@ class Listing:
     def staging(self) -> Iterator[Callable[[list[ListedRow]], object]]:
         """Stage a whole list beside the log: gives what takes its rows. A person counts once."""
         database = self._database
-        as_staged = _Staged(Forgotten(self._log), Signer(self._log.key).binder(self._letter))
+        signer = Signer(self._log.key)
+        had = frozenset(row[0] for row in database.all("stand_ins_of", {"letter": self._letter}))
+        as_staged = _Staged(Forgotten(self._log), signer.binder(self._letter), had)
         with database.transaction(temporary=True):
             database.run("stage_drop")
             database.run("stage_table")
@@ -284,7 +286,11 @@ def _listed(row: Row) -> ListedRow:
 class _Staged:
     """The parameters of the query `stage`, in its order: a million dictionaries take seconds."""
 
-    def __init__(self, forgotten: Forgotten, bind: Callable[[str], bytes]) -> None:
+    def __init__(
+        self, forgotten: Forgotten, bind: Callable[[str], bytes], had: frozenset[str]
+    ) -> None:
+        self._had = had  # the stand-ins of those who have had it and are no longer kept
+        self._stand_ins = forgotten
         self._forgotten = forgotten if len(forgotten) else None
         self._bind = bind
         self._twins: Counter[str] = Counter()
@@ -296,6 +302,8 @@ class _Staged:
         key = folded(address)
         if self._forgotten and address in self._forgotten:
             row, key = _without_person(listed, self._forgotten), self._forgotten.key(address)
+        elif self._had and (stand_in := self._stand_ins.stand_in(key)) in self._had:
+            row, key = _without_person(listed, self._stand_ins, Reason.EXPIRED), stand_in
         twin = 0
         if listed.address:
             self._twins[key] += 1
@@ -332,7 +340,9 @@ def _json_form(names: tuple[str, ...]) -> tuple[str, list[str]]:
     return f"{{{', '.join(f'{key}: %s' for key in keys)}}}", ordered
 
 
-def _without_person(row: ListedRow, forgotten: Forgotten) -> ListedRow:
+def _without_person(
+    row: ListedRow, forgotten: Forgotten, reason: Reason = Reason.FORGOTTEN
+) -> ListedRow:
     """The row of somebody who was forgotten: it counts, and brings nothing back."""
     nobody = ListedRow(forgotten.stand_in(row.mailbox), "", "", "", "", 0, {}, row.chosen)
-    return nobody._replace(excluded=Reason.FORGOTTEN)
+    return nobody._replace(excluded=reason)

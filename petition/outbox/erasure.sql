@@ -135,3 +135,70 @@ WHERE letter = :letter AND revision = :revision AND state IN MAY_HAVE_ARRIVED
 -- :name notes
 -- The values that hold for the whole log, by the beginning of their names.
 SELECT name, value FROM meta WHERE substr(name, 1, length(:beginning)) = :beginning ORDER BY name
+
+-- :name expiring
+-- The copies to people about whom nothing is younger than a moment, and who wait for nothing.
+SELECT id, folded, mailbox, sha256 FROM copy
+WHERE file <> '' AND updated_at < :before
+  AND NOT EXISTS (SELECT 1 FROM copy AS other WHERE other.folded = copy.folded
+                  AND (other.updated_at >= :before
+                       OR other.state IN ('queued', 'deferred', 'sending', 'uncertain')))
+  AND NOT EXISTS (SELECT 1 FROM copy AS other JOIN answer ON answer.copy = other.id
+                  WHERE other.folded = copy.folded AND answer.at >= :before)
+  AND NOT EXISTS (SELECT 1 FROM copy AS other JOIN mail ON mail.copy = other.id
+                  WHERE other.folded = copy.folded AND mail.seen_at >= :before)
+ORDER BY id
+
+-- :name count_staying
+-- How many people are as old, but have copies that wait or are uncertain.
+SELECT COUNT(DISTINCT folded) FROM copy
+WHERE file <> '' AND updated_at < :before
+  AND state IN ('queued', 'deferred', 'sending', 'uncertain')
+
+-- :name count_answers_of
+-- How many answers to some copies still have their words.
+SELECT COUNT(*) FROM answer WHERE copy IN (:copies[]) AND quote <> ''
+
+-- :name count_mails_of
+-- How many mails that belong to some copies still say from whom they are.
+SELECT COUNT(*) FROM mail WHERE copy IN (:copies[]) AND sender <> ''
+
+-- :name count_strays
+-- How many older mails belong to no copy, and still say from whom they are.
+SELECT COUNT(*) FROM mail WHERE copy IS NULL AND waits = 0 AND seen_at < :before AND sender <> ''
+
+-- :name expire_mails
+-- Erase the mails of some copies, but not their digests, so that they are not read again.
+UPDATE mail SET message_id = '', sender = '', subject = '', recipient = NULL, reason = :reason,
+    bytes = NULL, waits = 0
+WHERE copy IN (:copies[])
+
+-- :name expire_strays
+-- The same of older mails that belong to no copy.
+UPDATE mail SET message_id = '', sender = '', subject = '', recipient = NULL, reason = 'forgotten',
+    bytes = NULL
+WHERE copy IS NULL AND waits = 0 AND seen_at < :before AND sender <> ''
+
+-- :name expire_answers
+-- Erase the words of the answers to some copies.
+UPDATE answer SET quote = '' WHERE copy IN (:copies[])
+
+-- :name expire_events
+-- Erase what servers and people said about some copies; codes and our own words stay.
+UPDATE event SET reply = NULL, reason = CASE WHEN reason IN (:reasons[]) THEN reason ELSE '' END
+WHERE copy IN (:copies[])
+
+-- :name expire_copies
+-- The same in the copies themselves.
+UPDATE copy SET reply = NULL, stopped = NULL,
+    reason = CASE WHEN reason IN (:reasons[]) THEN reason ELSE '' END
+WHERE id IN (:copies[])
+
+-- :name erase_unused_enclosures
+-- Delete the files of single rows that no row has any more.
+DELETE FROM enclosure
+WHERE NOT EXISTS (SELECT 1 FROM copy WHERE copy.fields LIKE '%' || enclosure.sha256 || '%')
+
+-- :name stand_ins_of
+-- The stand-ins of those who have had a letter and were erased since.
+SELECT folded FROM copy WHERE letter = :letter AND file = '' AND twin = 0 AND newest = 1

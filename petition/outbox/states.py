@@ -75,6 +75,7 @@ class Reason(StrEnum):
     ANSWERED = "answered"
     UNCLASSIFIED = "answer to be classified"
     FORGOTTEN = "forgotten"
+    EXPIRED = "no longer kept"
 
 
 class Mode(StrEnum):

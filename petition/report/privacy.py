@@ -6,6 +6,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,9 @@ from petition.campaign.tables import open_table
 from petition.campaign.text_file import read_text
 from petition.merge import freeze
 from petition.merge.document import Frozen
-from petition.outbox import erasure
+from petition.outbox import erasure, expiry
 from petition.outbox.database import Row
+from petition.outbox.expiry import Expired
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.models import FrozenLetter, fields_of
@@ -127,6 +129,15 @@ def forget(log: Log, person: DataSubject, outbox: Path | None) -> Receipt:
     return receipt
 
 
+def expire(log: Log, before: datetime, outbox: Path | None) -> Expired:
+    """Erase what is older than a moment from a log, as `forget` erases a person."""
+    done = expiry.expire(log, before)
+    log.database.scrub()
+    if outbox:
+        _erase_files(outbox, done.digests)
+    return done
+
+
 def without(letter: FrozenLetter, person: DataSubject) -> erasure.Change | None:
     """A frozen letter without a person; None: it does not name them."""
     frozen = Frozen.from_json(letter.document)
@@ -164,7 +175,9 @@ def _named_in(
             yield Disclosure(letter.letter, letter.revision, role, copies, first, last)
 
 
-def _erase_files(outbox: Path, digests: set[str], redaction: erasure.Redaction) -> int:
+def _erase_files(
+    outbox: Path, digests: set[str], redaction: erasure.Redaction | None = None
+) -> int:
     """Delete the sandbox's letters to a person, and those that name them."""
     count = 0
     # A link could lead to mail that does not belong to the sandbox.
@@ -173,7 +186,8 @@ def _erase_files(outbox: Path, digests: set[str], redaction: erasure.Redaction) 
         if path.is_symlink() or not path.is_file():
             continue
         data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() in digests or redaction.is_in_mail(data):
+        is_named = redaction is not None and redaction.is_in_mail(data)
+        if is_named or hashlib.sha256(data).hexdigest() in digests:
             path.unlink()
             count += 1
     return count
