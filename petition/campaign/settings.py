@@ -392,8 +392,10 @@ class Inbox(SettingsTable):
 class ListTable(SettingsTable):
     """[lists.NAME]: what is true of everybody on a list in [people]."""
 
-    consent: Literal["all"] = Field(examples=['consent = "all"'])
+    consent: Literal["all", "proven", "soft opt-in"] = Field(examples=['consent = "all"'])
     reason: kinds.OneLine = Field(examples=['reason = "how they said yes, and when"'])
+    words: kinds.OneLine | None = None  # which they agreed to, or could refuse by
+    source: kinds.OneLine | None = None  # where they did
 
 
 class Unsubscribe(SettingsTable):

@@ -8,11 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 
 from petition.address import Mailbox, folded
 from petition.campaign.csv_file import Reading
+from petition.campaign.names import quoted
 from petition.campaign.people import (
     FirstLines,
     ListJudge,
@@ -29,19 +31,85 @@ NO_CONSENT = "no consent"
 
 _SUBSCRIBED = "subscribed"
 
+UNPROVEN = "consent not proven"
+_DATE, _WORDS, _SOURCE = "consent_date", "consent_words", "consent_source"
+# Regulation 22(3A) of the UK's Privacy and Electronic Communications Regulations 2003 is in force
+# from this day on, and covers nobody whose details were collected earlier.
+SOFT_OPT_IN_SINCE = date(2026, 2, 5)
+
+
+class Proof:
+    """What a row must say of its consent: when it was given, in which words, and where.
+
+    Args:
+        words: Those of all rows without a cell of their own.
+        source: That of all rows without a cell of their own.
+        since: What is earlier counts for nothing.
+        needs_yes: Whether a column that can say yes has to.
+    """
+
+    def __init__(
+        self,
+        words: str | None = None,
+        source: str | None = None,
+        since: date = date.min,
+        *,
+        needs_yes: bool = True,
+    ) -> None:
+        self.needs_yes = needs_yes
+        self._since = since
+        self._of_all = {_WORDS: words or "", _SOURCE: source or ""}
+
+    def can_be_in(self, columns: Collection[str]) -> bool:
+        """Whether a list with these columns can have it."""
+        return _DATE in columns and all(
+            text or name in columns for name, text in self._of_all.items()
+        )
+
+    def completed(self, cells: Mapping[str, str]) -> dict[str, str]:
+        """A row with what is true of all rows, so that the log keeps it with the copy."""
+        return {**cells, **{name: cells.get(name) or text for name, text in self._of_all.items()}}
+
+    def lacks(self, cells: Mapping[str, str]) -> str:
+        """What is missing in a row, in words; empty: nothing."""
+        text = cells.get(_DATE, "").strip()
+        try:
+            day = datetime.fromisoformat(text).date()
+        except ValueError:
+            return f"{_DATE} {quoted(text)} is no date" if text else f"{_DATE} is empty"
+        if day > datetime.now(UTC).date() + timedelta(days=1):
+            return f"{_DATE} {text} is in the future"
+        if day < self._since:
+            return f"{_DATE} {text} is before {self._since}, when the soft opt-in began"
+        empty = [name for name, of_all in self._of_all.items() if not (cells.get(name) or of_all)]
+        return f"{empty[0]} is empty" if empty else ""
+
 
 class Consent:
-    """Reads consent from rows; `of_all`: all agreed unless their row says no (`[lists.NAME]`)."""
+    """Reads consent from rows.
 
-    def __init__(self, columns: Collection[str], *, of_all: bool) -> None:
+    Args:
+        columns: Those of the list.
+        of_all: All agreed unless their row says no (`[lists.NAME]`).
+        proof: What each row has to say besides; None: nothing.
+    """
+
+    def __init__(
+        self, columns: Collection[str], *, of_all: bool, proof: Proof | None = None
+    ) -> None:
         self._of_all = of_all
+        self.proof = proof
+        self._has_proof = proof is None or proof.can_be_in(columns)
         self._answers = [name for name in (UPDATES, *OPT_INS) if name in columns]
         self._statuses = [name for name in STATUSES if name in columns]
-        self.columns = (*self._answers, *self._statuses)  # those in which a row says anything
+        # Those in which a row says anything.
+        self.columns = (*self._answers, *self._statuses, *((_DATE,) if proof else ()))
 
     @property
     def can_be_known(self) -> bool:
         """Whether anything could say yes."""
+        if self.proof:
+            return self._has_proof
         return bool(self._of_all or self.columns)
 
     def of(self, cells: Mapping[str, str]) -> bool | None:
@@ -54,7 +122,11 @@ class Consent:
         if not all(answers):
             return False
         statuses = [cells[name].strip().lower() for name in self._statuses]
-        return True if self._of_all or _SUBSCRIBED in statuses or answers else None
+        says_yes = bool(_SUBSCRIBED in statuses or answers)
+        if self.proof is None:
+            return True if self._of_all or says_yes else None
+        can_say = self.proof.needs_yes and (self._answers or self._statuses)
+        return True if (says_yes or not can_say) and not self.proof.lacks(cells) else None
 
 
 def together(one: bool | None, other: bool | None) -> bool | None:
@@ -76,7 +148,16 @@ class PassedOver:
 
     file: str
     count: int = 0
+    unproven: int = 0
     _first: list[Problem] = field(default_factory=list)
+    _first_unproven: list[Problem] = field(default_factory=list)
+
+    def add_unproven(self, line: int, why: str) -> None:
+        """One more whose consent is not proven, and what is missing."""
+        self.unproven += 1
+        if len(self._first_unproven) < _NAMED:
+            hint = f"Write {_DATE} as 2026-02-28, {_WORDS} and {_SOURCE} in each row"
+            self._first_unproven.append(Problem(self.file, line, why, hint, Level.WARNING))
 
     def add(self, problem: Problem) -> None:
         """One more."""
@@ -85,7 +166,15 @@ class PassedOver:
             self._first.append(problem)
 
     def problems(self) -> Iterator[Problem]:
-        """The warning, if there is anything to warn of."""
+        """The warnings, if there is anything to warn of."""
+        if self._first_unproven:
+            first = self._first_unproven[0]
+            lines = listed((one.line for one in self._first_unproven), self.unproven)
+            rows = "row is" if self.unproven == 1 else "rows are"
+            what = f"{self.unproven:,} {rows} skipped, as their consent is not proven: line {lines}"
+            yield Problem(
+                self.file, first.line, f"{what} ({first.what})", first.hint, Level.WARNING
+            )
         if not self._first:
             return
         first = self._first[0]
@@ -134,11 +223,21 @@ class BulkJudge(ListJudge):
             if at in twice:
                 found[at] = self._numbered(person, person.mailbox.addr_spec, DUPLICATE)
             elif key:
-                own = person.excluded, self._consent.of(person.fields)
-                excluded, consent = said.get(key, own) if said else own
-                excluded = excluded or ("" if consent else NO_CONSENT)
-                found[at] = person._replace(excluded=excluded) if excluded else person
+                found[at] = self._judged(person, key)
         return found, problems
+
+    def _judged(self, person: Person, key: str) -> Person:
+        """A person, excluded if the rows of their address say so or do not say yes."""
+        own = person.excluded, self._consent.of(person.fields)
+        excluded, consent = self._said.get(key, own) if self._said else own
+        if proof := self._consent.proof:
+            person = person._replace(fields=proof.completed(person.fields))
+            if not excluded and consent is None:
+                excluded = UNPROVEN
+                lacks = proof.lacks(person.fields) or "no column says yes"
+                self._passed_over.add_unproven(person.line, lacks)
+        excluded = excluded or ("" if consent else NO_CONSENT)
+        return person._replace(excluded=excluded) if excluded else person
 
     def _said_together(self) -> dict[str, tuple[str, bool | None]]:
         """What the rows of each repeated address say together."""

@@ -15,7 +15,7 @@ from petition.campaign.letter import Letter, LetterText
 from petition.campaign.names import DEMANDS, LETTERS_FOLDER, nearest_hint, quoted
 from petition.campaign.people import PeopleList, Person
 from petition.campaign.server import Server
-from petition.campaign.supporters import Consent
+from petition.campaign.supporters import SOFT_OPT_IN_SINCE, Consent, Proof
 from petition.checks.style import wrong_event_weekdays
 from petition.errors import Level, Problem
 from petition.merge.document import Frozen
@@ -296,7 +296,13 @@ class CopiedTwice:
 
 def consent_of(campaign: Campaign, letter: Letter, people: PeopleList) -> Consent:
     """Reads whether the people on a letter's list have agreed."""
-    return Consent(people.columns, of_all=letter.front.to in campaign.settings.lists)
+    declared = campaign.settings.lists.get(letter.front.to)
+    if declared is None or declared.consent == "all":
+        return Consent(people.columns, of_all=declared is not None)
+    is_soft = declared.consent == "soft opt-in"
+    since = SOFT_OPT_IN_SINCE if is_soft else date.min
+    proof = Proof(declared.words, declared.source, since, needs_yes=not is_soft)
+    return Consent(people.columns, of_all=False, proof=proof)
 
 
 def bulk_problems(
@@ -325,6 +331,10 @@ def bulk_problems(
     if people and not consent_of(campaign, letter, people).can_be_known:
         what = "the list says nothing about consent"
         hint = f"Add a column updates with yes, or declare consent in [lists.{letter.front.to}]"
+        if consent_of(campaign, letter, people).proof:
+            what = "the list cannot prove consent"
+            hint = "Add the columns consent_date, consent_words and consent_source; what is the"
+            hint += f" same in all rows can be words and source in [lists.{letter.front.to}]"
         yield Problem(people.file, people.table.header_line, what, hint)
 
 

@@ -72,7 +72,12 @@ def _declared_consent(prepared: Prepared) -> Iterator[tuple[str, str]]:
     front = prepared.examined.letter.front
     declared = prepared.campaign.settings.lists.get(front.to)
     if declared and front.kind == "bulk":
-        yield "consent", f"everyone on {front.to}, according to petition.toml: {declared.reason}"
+        whose = {
+            "all": f"everyone on {front.to}, according to petition.toml",
+            "proven": f"each row of {front.to} says when, in which words and where",
+            "soft opt-in": f"none: the UK's soft opt-in for charities, for {front.to}",
+        }
+        yield "consent", f"{whose[declared.consent]}: {declared.reason}"
 
 
 def fallback_lines(merger: Merger, fallbacks: Mapping[str, FirstRows]) -> Iterator[str]:

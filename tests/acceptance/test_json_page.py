@@ -165,6 +165,10 @@ def test_what_evidence_and_forgetting_print(campaign):
     compare("`petition evidence`", seen)
     receipt = say("forget", "k.osei@town-council.example", "--yes", "--json").out
     compare("`petition forget`", printed(receipt))
+    toml = (campaign.root / "petition.toml").read_text(encoding="utf-8")
+    campaign.write("petition.toml", f'{toml}\n[privacy]\nkeep = "2 years"\n')
+    expired = say("forget", "--expired", "--yes", "--json").out
+    compare("`petition forget --expired`", printed(expired))
 
 
 @pytest.mark.parametrize(
