@@ -91,8 +91,8 @@ def _begun(copy: int, start: State) -> tuple[object, ...]:
 _BY_REPLY = frozenset({State.SENT, State.DEFERRED, State.FAILED})
 
 
-class Intent(NamedTuple):
-    """What is marked before the final dot of a copy may go."""
+class Mark(NamedTuple):
+    """What the log keeps of a copy before its final dot may go."""
 
     copy: Copy  # as it was read
     letter_date: datetime  # its Date header
@@ -231,9 +231,9 @@ class Run:
         """Whether `begin` need not be awaited any more."""
         return self._log.memory.is_running
 
-    def intend(self, intent: Intent, told: Told) -> None:
+    def mark(self, mark: Mark, told: Told) -> None:
         """Mark a copy before its final dot, which may go only once `told` gets True."""
-        self._committer.add(intent, told)
+        self._committer.add(mark, told)
 
     def record(self, outcome: CopyOutcome, told: Told) -> None:
         """Record what became of an attempt; `told` is called when that is durable."""
@@ -243,7 +243,7 @@ class Run:
     # ---- on the committer's thread
 
     def _commit_all(
-        self, rows: Sequence[Intent | CopyOutcome], steps: Sequence[Step]
+        self, rows: Sequence[Mark | CopyOutcome], steps: Sequence[Step]
     ) -> list[object]:
         if steps or self._needs_more(rows):
             with self._begin():
@@ -258,28 +258,28 @@ class Run:
                 self._marked.add(row.copy.id)
         return answers
 
-    def _needs_more(self, rows: Sequence[Intent | CopyOutcome]) -> bool:
+    def _needs_more(self, rows: Sequence[Mark | CopyOutcome]) -> bool:
         """Whether one statement is not enough."""
         return self._gate is not None or any(
             isinstance(row, CopyOutcome) and row.state in WAITING for row in rows
         )
 
-    def _write_down(self, rows: Sequence[Intent | CopyOutcome]) -> list[object]:
+    def _write_down(self, rows: Sequence[Mark | CopyOutcome]) -> list[object]:
         """The results, and with them the marks of the letters that come next."""
         if not rows:
             return []
         database, now = self._log.database, self._log.now
-        intents = [row for row in rows if isinstance(row, Intent)]
+        marks = [row for row in rows if isinstance(row, Mark)]
         outcomes = [row for row in rows if isinstance(row, CopyOutcome)]
-        self._skip_answered(database, intents, now)
-        allowed = self._within_cap(database, intents)
+        self._skip_answered(database, marks, now)
+        allowed = self._within_cap(database, marks)
         # The first outcome of each copy counts.
         known = {outcome.copy.id: outcome for outcome in reversed(outcomes)}.values()
         starts = [
             (one, State.SENDING if one.copy.id in self._marked else one.copy.state) for one in known
         ]
         events = [event for one, start in starts for event in one.events(start)]
-        events += [_begun(intent.copy.id, intent.copy.state) for intent in allowed]
+        events += [_begun(mark.copy.id, mark.copy.state) for mark in allowed]
         written = Written(
             [one.row(start) for one, start in starts], list(map(self._row_of, allowed)), events
         )
@@ -287,25 +287,25 @@ class Run:
         changed = database.write_down(
             written, values | self._log.now_and_horizon(), self._work_done(outcomes)
         )
-        marked = {intent.copy.id for intent in allowed} & changed
-        if missed := [one.copy.id for one in intents if one.copy.id not in marked]:
+        marked = {mark.copy.id for mark in allowed} & changed
+        if missed := [one.copy.id for one in marks if one.copy.id not in marked]:
             self._skip_missed(database, missed)
         skip_stopped(database, [one.copy.id for one in known if one.state in WAITING], now)
-        return [row.copy.id in marked if isinstance(row, Intent) else None for row in rows]
+        return [row.copy.id in marked if isinstance(row, Mark) else None for row in rows]
 
-    def _skip_answered(self, database: Database, intents: Sequence[Intent], now: str) -> None:
+    def _skip_answered(self, database: Database, marks: Sequence[Mark], now: str) -> None:
         """Skip copies of a follow-up whose person has answered since they were queued."""
         if not self._gate:
             return
-        for intent in intents:
-            if reason := self._gate.look(database, intent.copy.folded):
-                models.pick(database, "pick_answered", {"copy": intent.copy.id, "reason": reason})
+        for mark in marks:
+            if reason := self._gate.look(database, mark.copy.folded):
+                models.pick(database, "pick_answered", {"copy": mark.copy.id, "reason": reason})
                 models.move(database, now)
 
-    def _within_cap(self, database: Database, intents: Sequence[Intent]) -> Sequence[Intent]:
+    def _within_cap(self, database: Database, marks: Sequence[Mark]) -> Sequence[Mark]:
         """The first ones, as many as may go today."""
         del database  # nobody else sends meanwhile: fetching has counted
-        return intents
+        return marks
 
     def _work_done(self, outcomes: Sequence[CopyOutcome]) -> Values | None:
         """What is counted as the work of a worker."""
@@ -317,22 +317,22 @@ class Run:
         with database.joined(self._begin):
             skip_stopped(database, missed, self._log.now)
 
-    def _row_of(self, intent: Intent) -> MarkRow:
-        """An intent as `mark` reads it, with the tokens that mail is matched by."""
-        copy = intent.copy
+    def _row_of(self, mark: Mark) -> MarkRow:
+        """A mark as `mark` reads it, with the tokens that mail is matched by."""
+        copy = mark.copy
         identity = Identity(self._campaign, copy.letter, copy.revision, copy.spelling)
         own = self._signer.unsubscribe_token(identity) if self._is_bulk else None
         return MarkRow(
             copy.id,
-            intent.recipients,
+            mark.recipients,
             copy.state.value,
             stamp(copy.updated_at),
-            stamp(intent.letter_date),
-            intent.message_id,
-            hashlib.sha256(intent.data).hexdigest(),  # here, off the event loop
+            stamp(mark.letter_date),
+            mark.message_id,
+            hashlib.sha256(mark.data).hexdigest(),  # here, off the event loop
             self._signer.return_path_token(identity),
             selector_of(own) if own else None,
-            intent.data if intent.is_kept else None,
+            mark.data if mark.is_kept else None,
         )
 
     async def take_back(self, charged: Sequence[Copy], reason: str) -> set[int]:

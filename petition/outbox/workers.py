@@ -37,7 +37,7 @@ from petition.outbox.models import (
     queue_job,
     workers_are_made,
 )
-from petition.outbox.run import CopyOutcome, Intent, Run, skip_stopped
+from petition.outbox.run import CopyOutcome, Mark, Run, skip_stopped
 from petition.outbox.states import DONE, State
 
 if TYPE_CHECKING:
@@ -321,24 +321,24 @@ class SharedRun(Run):
             )
         await super().close()
 
-    def _needs_more(self, rows: Sequence[Intent | CopyOutcome]) -> bool:
+    def _needs_more(self, rows: Sequence[Mark | CopyOutcome]) -> bool:
         return self._cap is not None or super()._needs_more(rows)
 
-    def _within_cap(self, database: Database, intents: Sequence[Intent]) -> Sequence[Intent]:
+    def _within_cap(self, database: Database, marks: Sequence[Mark]) -> Sequence[Mark]:
         """One worker at a time counts its letters."""
-        if self._cap is None or not intents:
-            return intents
-        login = intents[0].login
+        if self._cap is None or not marks:
+            return marks
+        login = marks[0].login
         database.one("lock_cap", {"login": login})
         most = self._cap(self._log.days_before(login))
         if most is None:
-            return intents
+            return marks
         room = most - self._log.spent(login)[0]
-        for number, intent in enumerate(intents):
-            room -= intent.recipients
+        for number, mark in enumerate(marks):
+            room -= mark.recipients
             if room < 0:
-                return intents[:number]
-        return intents
+                return marks[:number]
+        return marks
 
     def _work_done(self, outcomes: Sequence[CopyOutcome]) -> Values | None:
         states = [outcome.state for outcome in outcomes]

@@ -15,7 +15,7 @@ from functools import partial
 from petition.merge.message import Email
 from petition.outbox.committer import resolve
 from petition.outbox.models import Copy
-from petition.outbox.run import Intent, Run
+from petition.outbox.run import Mark, Run
 from petition.sending.merging import CopyMerger, MergedCopy
 from petition.sending.prefetch import Prefetch, Route
 from petition.sending.rate_limit import IDLE_SECONDS, NO_CAP
@@ -176,14 +176,14 @@ class Connection:
     # ---- called by the conversation
 
     def permit(self) -> None:
-        """Make the intent durable, and with it the result of the letter before."""
+        """Make the mark durable, and with it the result of the letter before."""
         try:
             desk, copy = self._desk, self._copy_ahead()
             is_free = desk.run.has_begun and self._pace.is_free
             if not is_free or (copy and desk.merging.has_to_wait(copy)):
                 self._leave(partial(self._permit_slowly, copy))
                 return
-            desk.run.intend(self._intent, self._conversation.may_go)
+            desk.run.mark(self._mark, self._conversation.may_go)
             while copy:  # while the disk works
                 self._ahead = desk.merging.letter(copy)
                 copy = self._copy_ahead()  # of the one before no letter could be made
@@ -199,7 +199,7 @@ class Connection:
         try:
             await desk.run.begin()
             marked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            desk.run.intend(self._intent, partial(resolve, marked))
+            desk.run.mark(self._mark, partial(resolve, marked))
             while copy:
                 self._ahead = await desk.merging.provided_letter(copy)
                 copy = self._copy_ahead()
@@ -211,9 +211,9 @@ class Connection:
             self._conversation.may_go(may_go)
 
     @property
-    def _intent(self) -> Intent:
+    def _mark(self) -> Mark:
         copy, email, _, date = self._letter
-        return Intent(
+        return Mark(
             copy=copy,
             letter_date=date,
             message_id=email.message_id,

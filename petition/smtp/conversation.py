@@ -69,7 +69,7 @@ class Supplier(Protocol):
     """Whoever has letters for a conversation. It is called on the event loop, and does not wait."""
 
     def permit(self) -> None:
-        """The server waits for the letter: make the intent durable, then call `may_go`."""
+        """The server waits for the letter: make its mark durable, then call `may_go`."""
 
     def following(self) -> Email | None:
         """The letter whose commands may go with the present one's dot: it must be sent next."""

@@ -104,7 +104,7 @@ class Session:
     ) -> Transaction:
         """Send one letter. Replies and losses do not raise; they are in the verdict.
 
-        `permit` is awaited before any of the letter is written, and makes the intent durable; with
+        `permit` is awaited before any of the letter is written, and makes its mark durable; with
         False or an exception it does not go. `following` gives, at the last moment, the letter
         whose commands may go with this one's dot: it must be sent next, or the session closed.
         """

@@ -103,11 +103,11 @@ POINTS: dict[str, Function] = {
     "behind reading ahead": lambda point: after_awaiting(Run, "fetch", point),
     "before DATA": lambda point: before(Conversation, "_write", point, writes(b"DATA\r\n")),
     "behind DATA": lambda point: after(Conversation, "_write", point, writes(b"DATA\r\n")),
-    "before the mark": lambda point: before(Run, "intend", point),
+    "before the mark": lambda point: before(Run, "mark", point),
     "in the middle of the mark": lambda point: before(
         SqliteDatabase, "run", point, runs("add_attempt")
     ),
-    "behind the mark": lambda point: before_telling(Run, "intend", point),
+    "behind the mark": lambda point: before_telling(Run, "mark", point),
     "before the dot": lambda point: before(Conversation, "_write", point, writes(b"\r\n.\r\n")),
     "behind the dot": lambda point: after(Conversation, "_write", point, writes(b"\r\n.\r\n")),
     "before the record": lambda point: before(Run, "record", point),

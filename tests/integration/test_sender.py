@@ -15,7 +15,7 @@ from petition.outbox import manual
 from petition.outbox.committer import Told
 from petition.outbox.database import moment, stamp
 from petition.outbox.log import Log
-from petition.outbox.run import Intent, Run
+from petition.outbox.run import Mark, Run
 from petition.outbox.states import State
 from petition.sending.retry import RetrySchedule
 from tests.integration.scene import Scene, play
@@ -176,17 +176,17 @@ def test_what_is_withdrawn_while_the_server_is_asked_gets_no_dot(tmp_path: Path)
 
     async def main():
         async with ScriptedServer({}) as server:
-            intend = Run.intend
+            original = Run.mark
 
-            def intends(run: Run, intent: Intent, told: Told) -> None:
+            def withdrawn_first(run: Run, mark: Mark, told: Told) -> None:
                 if next(withdrawn, False):
                     with Log(f"sqlite:///{tmp_path}/petition.db") as beside:
                         taken = manual.withdraw(beside, "open-letter", None)
                         seen.extend(one.mailbox for one in taken.moved)
-                intend(run, intent, told)
+                original(run, mark, told)
 
             with pytest.MonkeyPatch.context() as patched:
-                patched.setattr(Run, "intend", intends)
+                patched.setattr(Run, "mark", withdrawn_first)
                 await scene.run(server)
             return server
 
