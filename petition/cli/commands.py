@@ -109,7 +109,7 @@ GROUPS = {
         ),
         "publish": Listed(
             "publish",
-            "Write the campaign's public site: the letter, who signed, who has answered.",
+            "Write the campaign's public site: the letter, signatories, answers.",
             ("publish site", "publish site --rehearsal"),
         ),
         "evidence": Listed(
