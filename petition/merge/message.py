@@ -36,6 +36,7 @@ from petition.address import Mailbox, folded
 from petition.campaign.letter import COPIES_LIMIT
 from petition.campaign.names import quoted
 from petition.campaign.people import Person
+from petition.errors import MergeRefused
 from petition.identity import Identity, Signer
 from petition.merge.attachments import Attachments, Files
 from petition.merge.document import Frozen
@@ -166,6 +167,16 @@ class Merger:
     def recipients_each(self) -> int:
         """The number of mailboxes that a copy goes to, if a row names one where it may."""
         return 1 + len(self._cc) + len(self._bcc) + len(self._frozen.cc_fields)
+
+    def recipients_of(self, person: Person) -> int:
+        """The number of mailboxes that a person's copy goes to: a cell may name several."""
+        fixed = 1 + len(self._cc) + len(self._bcc)
+        if not self._frozen.cc_fields:
+            return fixed
+        try:
+            return fixed + len(self.own_cc(person))
+        except MergeRefused:  # merging says so again
+            return fixed
 
     def language_of(self, person: Person) -> tuple[str, bool]:
         """The language in which a person gets the letter, and whether it is a fallback."""

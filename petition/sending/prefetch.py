@@ -4,6 +4,7 @@ import asyncio
 import math
 import ssl
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -86,19 +87,31 @@ HELD = 64  # copies of one provider that wait while others go past them
 
 
 class Prefetch:
-    """The next copies of a run; it ends the run where a daily cap is reached."""
+    """The next copies of a run; it ends the run where a daily cap is reached.
 
-    def __init__(self, run: Run, route: Route, recipients_each: int, result: RunResult) -> None:
+    A copy goes to `recipients_each` mailboxes as a rule; `recipients_of` counts those of one.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        route: Route,
+        recipients_each: int,
+        recipients_of: Callable[[Copy], int],
+        result: RunResult,
+    ) -> None:
         self._run = run
         self._route = route
         self._each = recipients_each
+        self._recipients_of = recipients_of
         self._result = result
         self._pace = route.pace
         self._in_hand: deque[Copy] = deque()
         self._held: dict[str, deque[Copy]] = {}
         self._aside: set[int] = set()  # ids, until the end of this run
         self._is_dry = False  # the last look found nothing
-        self._unfinished: set[int] = set()  # ids that were read, and are not yet recorded
+        # Those that were read and are not yet recorded: recipients under a daily cap, by the id.
+        self._unfinished: dict[int, int] = {}
         self._fetching = asyncio.Lock()
         self._ahead: asyncio.Task[None] | None = None
         self._fault: Exception | None = None
@@ -152,7 +165,7 @@ class Prefetch:
         full = sorted({*held, *self._pace.paused})
         if full != self._full:
             self._full, self._past = full, 0
-        in_hand = self._unfinished | self._aside
+        in_hand = self._unfinished.keys() | self._aside
         found = await self._run.fetch(batch, full=full, past=self._past, in_hand=in_hand)
         if self._past and not found:  # those before may have been put back, or queued again
             self._past = 0
@@ -176,11 +189,11 @@ class Prefetch:
     def put_aside(self, copy: Copy) -> None:
         """Leave a copy that was taken out of this run."""
         self._aside.add(copy.id)
-        self._unfinished.discard(copy.id)
+        self._unfinished.pop(copy.id, None)
 
     def note_recorded(self, copy: Copy) -> None:
         """A copy that was taken is recorded."""
-        self._unfinished.discard(copy.id)
+        self._unfinished.pop(copy.id, None)
 
     async def has_more(self) -> bool:
         """Whether a copy is in hand, after reading some if there was none."""
@@ -192,7 +205,7 @@ class Prefetch:
     async def room(self) -> int:
         """How many letters may go now, with those in hand; NO_CAP without a daily cap."""
         room = await self._room_under_cap()
-        return NO_CAP if room is None else len(self._unfinished) + room
+        return NO_CAP if room is None else len(self._unfinished) + room // self._each
 
     async def forget_all(self) -> None:
         """Put down all that is still in hand, at the end of a run: it waits as before."""
@@ -215,15 +228,32 @@ class Prefetch:
     async def _fetch_some(self) -> bool:
         batch = self._batch
         if (room := await self._room_under_cap()) is not None:
-            batch = min(batch, room)
+            batch = min(batch, room // self._each)
         if batch < 1 or self._result.is_over:
             self._is_dry = True
             return False
         found = await self._fetch(batch)
-        self._in_hand.extend(found)
-        self._unfinished.update(copy.id for copy in found)
-        self._is_dry = not found
-        return bool(found)
+        if room is None:
+            read = dict.fromkeys((copy.id for copy in found), 0)
+        else:
+            read = self._fitting(found, room)
+            if found and not read:
+                await self._wait_for_room(self._recipients_of(found[0]))
+        self._in_hand.extend(found[: len(read)])
+        self._unfinished |= read
+        self._is_dry = not read
+        return bool(read)
+
+    def _fitting(self, found: Sequence[Copy], room: int) -> dict[int, int]:
+        """How many recipients each of the first copies has that may go under a daily cap."""
+        fitting: dict[int, int] = {}
+        for copy in found:
+            recipients = self._recipients_of(copy)
+            room -= recipients
+            if room < 0:
+                break
+            fitting[copy.id] = recipients
+        return fitting
 
     async def _cap(self, login: str) -> int | None:
         if not self._pace.warm_up:
@@ -234,6 +264,7 @@ class Prefetch:
         return self._pace.cap(self._days_before[1])
 
     async def _room_under_cap(self) -> int | None:
+        """How many recipients are left, apart from those of the copies in hand."""
         login = self._route.login
         cap = await self._cap(login)
         if cap is None:
@@ -241,11 +272,21 @@ class Prefetch:
         if await self._run.ask(lambda log: log.count_from_now(login)):
             self._result.clock_was_ahead = True
         spent, _ = await self._run.ask(lambda log: log.spent(login))
-        room = (cap - spent) // self._each - len(self._unfinished)
-        if room < 1 and not self._unfinished:
-            worthwhile = max(1, cap // self._each // _SHARE)
-            if waiting := await self._run.waiting(worthwhile):
-                needed = spent - cap + self._each * waiting
-                leaves = await self._run.ask(lambda log: log.frees(login, needed))
-                self._result.capped = (leaves or self._run.now) + timedelta(hours=24)
-        return max(room, 0)
+        room = cap - spent - sum(self._unfinished.values())
+        if room < self._each:
+            await self._wait_for_room()
+            return 0
+        return room
+
+    async def _wait_for_room(self, least: int = 0) -> None:
+        """End the run until there is room for some copies, once none is in hand."""
+        if self._unfinished:
+            return
+        login = self._route.login
+        cap = await self._cap(login) or 0
+        worthwhile = max(1, cap // self._each // _SHARE)
+        if waiting := await self._run.waiting(worthwhile):
+            spent, _ = await self._run.ask(lambda log: log.spent(login))
+            needed = spent - cap + max(least, self._each * waiting)
+            leaves = await self._run.ask(lambda log: log.frees(login, needed))
+            self._result.capped = (leaves or self._run.now) + timedelta(hours=24)

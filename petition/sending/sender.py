@@ -24,7 +24,7 @@ from petition.sending.circuit_breaker import (
     rest_after,
 )
 from petition.sending.connection import Connection, Desk
-from petition.sending.merging import CopyMerger
+from petition.sending.merging import CopyMerger, person_of
 from petition.sending.prefetch import Prefetch, Route
 from petition.sending.results import Results
 from petition.smtp.login import OpeningTrouble
@@ -70,7 +70,13 @@ class Mailer:
         self._route = route
         self._clock = clock
         self._result = RunResult()
-        self._prefetch = Prefetch(run, route, merger.recipients_each, self._result)
+        self._prefetch = Prefetch(
+            run,
+            route,
+            merger.recipients_each,
+            lambda copy: merger.recipients_of(person_of(copy)),
+            self._result,
+        )
         self._results = Results(run, route, self._prefetch, self._result, tell, note, clock)
         self._merging = CopyMerger(merger, route, run, self._results, clock, provide, merged)
         self._desk = Desk(run, route, self._prefetch, self._merging, self._results)

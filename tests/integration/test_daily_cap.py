@@ -74,3 +74,27 @@ def test_no_24_hours_have_more_recipients_than_the_cap(tmp_path: Path, seed: int
         assert sum(one <= other < one + timedelta(hours=24) for other in days.heard) <= CAP
     # And the cap was used, as far as the clock allowed: it was not simply never sent.
     assert len(days.heard) >= 2 * CAP
+
+
+def test_a_cell_that_names_several_in_cc_counts_all_of_them(tmp_path: Path):
+    scene = Scene(tmp_path, connections=2)
+    letter = LETTER.replace("reply_by:", 'cc: ["{{ recipient.office }}"]\nreply_by:')
+    scene.campaign.write("letters/open-letter.md", letter)
+    offices = ["; ".join(f"{one}{number}@y.example" for one in "abc") for number in range(5)]
+    rows = [f"p{number},p{number}@x.example,P,,{office}" for number, office in enumerate(offices)]
+    people = "\n".join(["id,email,name,town,office", *rows, ""])
+    scene.campaign.write("recipients.csv", people)
+    scene.pace = PaceSettings(per_day=10)
+
+    async def live() -> CountingServer:
+        counting = CountingServer()
+        server = await asyncio.start_server(counting.converse, "127.0.0.1", 0)
+        counting.port = server.sockets[0].getsockname()[1]
+        await scene.run(counting, dot_seconds=5)
+        server.close()
+        return counting
+
+    counting = asyncio.run(live())
+    assert scene.states.count("sent") == 2  # of four recipients each
+    assert counting.accepted.total() == 8
+    assert counting.commands["DATA"] == 2  # the third was not even begun
