@@ -109,7 +109,7 @@ GROUPS = {
         ),
         "publish": Listed(
             "publish",
-            "Write the campaign's public site: the letter, signatories, answers.",
+            "Write the public site: the letter, who signed, who has answered.",
             ("publish site", "publish site --rehearsal"),
         ),
         "evidence": Listed(

@@ -26,7 +26,7 @@ def publish(
     rehearsal: Rehearsal = False,
     as_json: Json = False,
 ) -> None:
-    """Write the campaign's public site: the letter, signatories, answers."""
+    """Write the public site: the letter, who signed, who has answered."""
     with Workspace.open(context) as place:
         if not rehearsal:
             refuse_rehearsal(place, "there is nothing to publish")
