@@ -82,8 +82,8 @@ def resolve(
 ) -> list[Moved]:
     """Record that uncertain copies arrived, or that they did not and are queued again.
 
-    A copy that must not be sent after all is skipped at once: a newer revision replaces it, or
-    the person opted out. None stands for all mailboxes (addr_spec) or all letters.
+    A copy that must not be sent after all is skipped at once: it was withdrawn while it was being
+    delivered, a newer revision replaces it, or the person opted out. None stands for all mailboxes (addr_spec) or all letters.
     """
     end = State.SENT if sent else State.QUEUED
     values = {"letter": letter, "to_state": end, "reason": "resolved by hand"}
@@ -94,7 +94,7 @@ def resolve(
         found = models.moved(log.database)
         if not sent:
             queue_moved(log.database)
-            models.skip_unwanted(log.database, log.now)
+            models.skip_stopped(log.database, list(found), log.now)
             for copy, one in models.moved(log.database).items():
                 found[copy] = found[copy]._replace(end=one.end, reason=one.reason)
     return list(found.values())

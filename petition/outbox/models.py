@@ -219,11 +219,11 @@ def moved(database: Database) -> dict[int, Moved]:
     }
 
 
-def skip_unwanted(database: Database, now: str) -> None:
-    """Skip copies just queued that were stopped in hand, suppressed, or replaced by a revision."""
-    database.run("forget_wanted")
-    database.run("turn_unwanted", {"replaced": Reason.REPLACED})
-    move(database, now)
+def skip_stopped(database: Database, copies: Sequence[int], now: str) -> None:
+    """Skip those of some copies that are stopped, suppressed or replaced, if they wait."""
+    if copies:
+        pick(database, "pick_stopped", {"copies": copies, "replaced": Reason.REPLACED})
+        move(database, now)
 
 
 def workers_are_made(database: Database) -> bool:

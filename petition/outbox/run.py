@@ -27,7 +27,7 @@ from petition.outbox.answers import Gate
 from petition.outbox.committer import Committer, Step, Told
 from petition.outbox.database import Database, MarkRow, Values, Written, stamp
 from petition.outbox.log import Log
-from petition.outbox.models import Copy, copies_of, queue_moved
+from petition.outbox.models import Copy, copies_of, queue_moved, skip_stopped
 from petition.outbox.states import WAITING, Reason, State, check_transition
 
 Found = TypeVar("Found")
@@ -123,13 +123,6 @@ def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> No
         values = {"owner": owner, "login": ""} | log.now_and_horizon()
         log.database.write_down(Written(done, [], events), values)
         skip_stopped(log.database, deferred, log.now)
-
-
-def skip_stopped(database: Database, waiting: Sequence[int], now: str) -> None:
-    """Skip those of some copies that are stopped, suppressed or replaced, if they wait."""
-    if waiting:
-        models.pick(database, "pick_stopped", {"copies": waiting, "replaced": Reason.REPLACED})
-        models.move(database, now)
 
 
 class Run:

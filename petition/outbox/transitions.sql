@@ -23,12 +23,14 @@ INSERT INTO event (copy, at, from_state, to_state, reason)
 SELECT copy, :now, from_state, to_state, reason FROM moving ORDER BY copy
 
 -- :name move
--- Move copies without a server's reply; a queued one has no reason.
+-- Move copies without a server's reply; a queued one has no reason. An uncertain one that was stopped
+-- while it was sent stays so: `pick_stopped` looks.
 UPDATE copy SET (state, reason) = (
         SELECT to_state, CASE WHEN to_state IN ('skipped', 'failed') THEN moving.reason ELSE '' END
         FROM moving WHERE moving.copy = copy.id
     ),
-    due_at = NULL, waiting_since = NULL, stopped = NULL, owner = NULL, updated_at = :now,
+    due_at = NULL, waiting_since = NULL, owner = NULL, updated_at = :now,
+    stopped = CASE WHEN state = 'uncertain' THEN stopped END,
     attempts = CASE WHEN :fresh = 1 THEN 0 ELSE attempts END
 WHERE id IN (SELECT moving.copy FROM moving)
 
@@ -74,26 +76,12 @@ INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'deferred', '' FROM copy
 WHERE id IN (:copies[]) AND state = 'uncertain' AND owner = :owner
 
--- :name forget_wanted
--- Of copies that were just queued, keep those that must not be sent after all.
-DELETE FROM moving WHERE to_state <> 'queued' OR NOT EXISTS (
-    SELECT 1 FROM copy WHERE copy.id = moving.copy
-      AND (copy.newest = 0 OR copy.stopped IS NOT NULL
-           OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = copy.folded))
-)
-
--- :name turn_unwanted
--- And say why.
-UPDATE moving SET from_state = 'queued', to_state = 'skipped', reason = (
-    SELECT COALESCE((SELECT reason FROM suppression WHERE suppression.folded = copy.folded),
-                    copy.stopped, :replaced)
-    FROM copy WHERE copy.id = moving.copy
-)
-
 -- :name pick_stopped
--- Of some copies that wait again, those that were stopped or replaced while they were in hand.
+-- Of some copies that wait again, those that were stopped or replaced while they were sent.
 INSERT INTO moving (copy, from_state, to_state, reason)
-SELECT id, state, 'skipped', COALESCE(stopped, (SELECT reason FROM suppression WHERE suppression.folded = copy.folded), :replaced)
+SELECT id, state, 'skipped', COALESCE(
+    stopped, (SELECT reason FROM suppression WHERE suppression.folded = copy.folded), :replaced
+)
 FROM copy
 WHERE id IN (:copies[]) AND state IN WAITING
   AND (stopped IS NOT NULL OR newest = 0

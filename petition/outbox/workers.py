@@ -35,9 +35,10 @@ from petition.outbox.models import (
     fields_of,
     moved,
     queue_job,
+    skip_stopped,
     workers_are_made,
 )
-from petition.outbox.run import CopyOutcome, Mark, Run, skip_stopped
+from petition.outbox.run import CopyOutcome, Mark, Run
 from petition.outbox.states import DONE, State
 
 if TYPE_CHECKING:

@@ -53,6 +53,19 @@ def bring_to(log: Log, name: str, state: State) -> None:
     asyncio.run(steps())
 
 
+def leave_marked(log: Log, name: str) -> None:
+    """Mark the copy of one person, as a run that was killed leaves it."""
+
+    async def steps() -> None:
+        run = Run(log, "open")
+        for copy in await run.fetch(1000):
+            if copy.row_id == name:
+                assert await mark(run, copy)
+        await run.close()
+
+    asyncio.run(steps())
+
+
 def make_due(log: Log) -> None:
     """Let the time come at which deferred copies are due."""
     log.database._connection.execute(

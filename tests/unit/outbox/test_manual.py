@@ -4,7 +4,7 @@ from petition.outbox import manual
 from petition.outbox.enqueue import Listing
 from petition.outbox.log import Log
 from petition.outbox.states import Mode, Reason, State
-from tests.unit.outbox.hand import bring_to
+from tests.unit.outbox.hand import bring_to, leave_marked
 
 
 def state_of(log: Log, name: str) -> State:
@@ -31,6 +31,24 @@ def test_an_old_revision_that_is_resolved_as_not_sent_is_not_sent_any_more(
     manual.resolve(log, None, None, sent=False)
     first, second = log.copies_to("open", "ann@x.example")
     assert (first.state, second.state) == (State.SKIPPED, State.QUEUED)
+
+
+def test_what_was_withdrawn_while_it_was_sent_is_not_queued_by_saying_that_it_did_not_arrive(
+    log: Log, queue: Callable[..., Listing]
+):
+    queue("ann", "bob")
+    for name in ("ann", "bob"):
+        leave_marked(log, name)
+    assert len(manual.withdraw(log, "open", ["ann@x.example"]).too_late) == 1
+    with log.owned():
+        assert state_of(log, "ann") is State.UNCERTAIN
+    assert [one.end for one in manual.resolve(log, None, None, sent=False)] == [
+        State.SKIPPED,
+        State.QUEUED,
+    ]
+    assert (state_of(log, "ann"), state_of(log, "bob")) == (State.SKIPPED, State.QUEUED)
+    assert len(manual.retry(log, "open", ["ann@x.example"])) == 1
+    assert state_of(log, "ann") is State.QUEUED
 
 
 def test_retry_queues_what_failed_and_starts_its_attempts_anew(
