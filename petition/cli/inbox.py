@@ -117,7 +117,7 @@ class _Reader:
         kind, _, path = self.settings.url.partition(":")
         source = MaildirSource(self.root / path) if kind == "maildir" else Mbox(self.root / path)
         while True:
-            self.incoming.log.tidy()  # what a dead run had in hand has its true state now
+            self.incoming.log.tidy()  # what a dead run had marked is uncertain now
             known = self.incoming.known_places(source.name)
             with _progress(source.count(known), as_json=self.as_json) as progress:
                 yield from read_into(self.incoming, source.mails(known), source.name, told=progress)
@@ -152,7 +152,7 @@ class _Reader:
         incoming = self.incoming
         with Imap(self.settings, self.account, may_idle=may_idle) as box:
             while True:
-                incoming.log.tidy()  # what a dead run had in hand has its true state now
+                incoming.log.tidy()  # what a dead run had marked is uncertain now
                 known = incoming.position(box.name)
                 # With another UIDVALIDITY, or none, the numbers can mean other mails now, and all
                 # are read again (RFC 9051 2.3.1.1).

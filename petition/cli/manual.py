@@ -165,7 +165,7 @@ def withdraw(
             output.say(f"{output.count(moved, 'letter')} withdrawn: {they} will not be sent.")
         elif not taken.too_late:
             output.say(f"No copy of {name} is waiting: there is nothing to withdraw.")
-        _say_in_hand(taken)
+        _say_too_late(taken)
         if taken.moved:
             output.say(f"To undo this: petition retry {name} WHO...")
         place.say_which()
@@ -341,7 +341,7 @@ def _row(one: Moved) -> dict[str, object]:
     }
 
 
-def _say_in_hand(taken: Withdrawn) -> None:
+def _say_too_late(taken: Withdrawn) -> None:
     if late := len(taken.too_late):
         which, it = ("1 letter", "it") if late == 1 else (f"{late:,} letters", "them")
         output.say(
@@ -353,7 +353,7 @@ def _say_in_hand(taken: Withdrawn) -> None:
 def _say_stopped(place: Workspace, taken: Withdrawn) -> None:
     if taken.moved:
         output.say(f"{output.count(len(taken.moved), 'waiting letter')} will not be sent.")
-    _say_in_hand(taken)
+    _say_too_late(taken)
     _say_which(place)
 
 

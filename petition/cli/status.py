@@ -171,7 +171,7 @@ def _show_letters(place: Workspace) -> None:
         output.table(["letter", "total", *used], rows)
         for counts in found:
             if counts[State.SENDING] and place.log.hindrance:
-                output.say(f"{counts.letter}, sending: {_left_in_hand(place.log)}")
+                output.say(f"{counts.letter}, sending: {_left_sending(place.log)}")
     show_held(place.log_if_any)
     place.say_which()
 
@@ -256,7 +256,7 @@ def next_step(
         working = "a petition worker is sending them"
         return working if state is State.SENDING else f"{from_then}petition worker"
     if state is State.SENDING:
-        return _left_in_hand(log) if log.hindrance else "a petition send is running"
+        return _left_sending(log) if log.hindrance else "a petition send is running"
     if campaign and (step := correction(log, name, state, campaign)):
         return step
     return {
@@ -294,8 +294,8 @@ def correction(log: Log, name: str, state: State, campaign: Callable[[], Campaig
     return what
 
 
-def _left_in_hand(log: Log) -> str:
-    """What those in hand are if no run is sending and the log cannot be written."""
+def _left_sending(log: Log) -> str:
+    """What those that are sending are if no run is sending and the log cannot be written."""
     hint = sentence(log.hindrance.hint) if log.hindrance else ""
     return (
         "left behind by a run that ended, may have arrived; the log is not writable right now."

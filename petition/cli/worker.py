@@ -242,7 +242,7 @@ class _Process:
             return
         self.has_refused = True
         self._say("refused", reason, letter=letter, reason=reason)
-        await worker.give_back()
+        await worker.recover()
         if letter:
             await worker.queue_job(letter, _UNUSABLE_SECONDS)
 

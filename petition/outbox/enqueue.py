@@ -89,7 +89,7 @@ class Comparison:
     def is_within(self, shown: "Comparison") -> bool:
         """Whether this sends nothing more than another comparison that a person was shown.
 
-        Workers that go on meanwhile make it less: a copy that waited is in hand, sent, deferred or
+        Workers that go on meanwhile make it less: a copy that waited is sending, sent, deferred or
         failed. Where a limit chooses, others would move up that nobody was shown.
         """
         return (

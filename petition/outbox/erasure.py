@@ -266,7 +266,7 @@ def gone_out(log: Log, letter: FrozenLetter) -> tuple[int, str | None, str | Non
 def erase(log: Log, mailbox: str, names: Iterable[str], changes: Iterable[Change]) -> Erased:
     """Remove a person, and the names that only they have, from the log, all in one transaction.
 
-    The caller owns the log, so that no run has a copy in hand, and then calls `Database.scrub`.
+    The caller owns the log, so that no run is sending, and then calls `Database.scrub`.
     `changes` are the frozen letters that lose their name.
     """
     forgotten = Forgotten(log)

@@ -48,7 +48,7 @@ _LINE_BYTES = 200  # of a noted click, which has 33
 _MOST_BYTES = 100_000_000  # of noted clicks: about three million
 
 LEAVE_TOKEN = "leave token"  # noqa: S105 (how a mail was matched, no secret)
-WAITS = "waits"  # until its copy is no longer in hand
+WAITS = "waits"  # until its copy is no longer being sent
 _REASON_LENGTH = 500
 _CLOCK_WAS_AHEAD = timedelta(days=30)
 _TIMED_OUT = "set aside: it takes longer than"  # the reason that versions with a timer gave
@@ -103,7 +103,7 @@ class Recorded(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A mail that came while its copy was in hand."""
+    """A mail that came while its copy was being sent."""
 
     id: int
     source: str
@@ -246,7 +246,7 @@ class Incoming:
         values |= {"copy": copy.id if copy else None, "matched_by": matched_by}
         values |= {"bytes": mail.data if copy and not is_forgotten else None}
         values |= {"sha256": digest, "now": self.log.now}
-        # A copy in hand may have arrived already; only its run knows.
+        # A copy that is being sent may have arrived already; only its run knows.
         waits = copy is not None and copy.state is State.SENDING and mail.kind in _MUST_HAVE_GONE
         self.log.database.run("add_mail", values | {"waits": int(waits)})
         if waits:
@@ -261,11 +261,11 @@ class Incoming:
         return Recorded(_light(mail), copy, matched_by, effects)
 
     def waiting(self) -> list[Waiting]:
-        """The mails that came while their copy was in hand, and no longer is."""
+        """The mails that came while their copy was being sent, and no longer is."""
         return [Waiting(*row) for row in self.log.database.all("waiting")]
 
     def settle(self, waiting: Waiting, mail: Received) -> Recorded:
-        """Apply a mail that came while its copy was in hand, read once more."""
+        """Apply a mail that came while its copy was being sent, read once more."""
         database = self.log.database
         with self.log.writing():
             database.run("waits_no_more", {"mail": waiting.id})

@@ -35,7 +35,7 @@ VALUES (:sha256, :source, :place, :message_id, :sender, :subject, :kind, :recipi
         :permanent, :reason, :copy, :matched_by, :bytes, :waits, :now)
 
 -- :name waiting
--- Mails whose copy was in hand when they came, and no longer is.
+-- Mails whose copy was being sent when they came, and no longer is.
 SELECT mail.id, mail.source, mail.place, mail.bytes, mail.matched_by, mail.copy
 FROM mail JOIN copy ON copy.id = mail.copy
 WHERE mail.waits = 1 AND copy.state <> 'sending' ORDER BY mail.id

@@ -83,7 +83,8 @@ def resolve(
     """Record that uncertain copies arrived, or that they did not and are queued again.
 
     A copy that must not be sent after all is skipped at once: it was withdrawn while it was being
-    delivered, a newer revision replaces it, or the person opted out. None stands for all mailboxes (addr_spec) or all letters.
+    delivered, a newer revision replaces it, or the person opted out. None stands for all mailboxes
+    (addr_spec) or all letters.
     """
     end = State.SENT if sent else State.QUEUED
     values = {"letter": letter, "to_state": end, "reason": "resolved by hand"}
@@ -112,7 +113,7 @@ def retry(log: Log, letter: str, mailboxes: Iterable[str] | None) -> list[Moved]
 
 
 def withdraw(log: Log, letter: str, mailboxes: Iterable[str] | None) -> Withdrawn:
-    """Skip copies that wait; those in the hand of a run only if the server does not take them."""
+    """Skip copies that wait; those that are being sent only if the server does not take them."""
     values: dict[str, object] = {"letter": letter, "reason": Reason.WITHDRAWN}
     with log.writing():
         keys, query = _keys(mailboxes), "pick_waiting" if mailboxes is None else "pick_waiting_to"
@@ -182,7 +183,7 @@ def _take(
     models.move(log.database, log.now)
     taken = Withdrawn(list(models.moved(log.database).values()))
     wanted = set(keys)
-    for row in log.database.all("in_hand", {"letter": letter, "folded": None}):  # a few at most
+    for row in log.database.all("marked", {"letter": letter}):  # a few at most
         if not (None in wanted or folded(row["mailbox"]) in wanted):
             continue
         log.database.run("stop", {"copy": row["id"], "reason": reason})

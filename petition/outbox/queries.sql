@@ -129,7 +129,7 @@ GROUP BY domain ORDER BY COUNT(*) DESC, domain LIMIT 100
 SELECT MIN(due_at) FROM copy WHERE letter = :letter AND newest = 1 AND state = 'deferred'
 
 -- :name due
--- The deferred copies of the choice that can be sent now, but for some domains and what is in hand.
+-- The deferred copies of the choice that can be sent now, but for some domains and known ones.
 -- `+copy.id` is copy.id, but keeps PostgreSQL from walking through the whole choice.
 SELECT id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
     attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
@@ -137,18 +137,18 @@ SELECT id, letter, revision, mailbox, name, language, row_id, file, line, fields
 FROM copy
 WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
   AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
-  AND domain NOT IN (:full[]) AND id NOT IN (:in_hand[])
+  AND domain NOT IN (:full[]) AND id NOT IN (:known[])
 ORDER BY due_at LIMIT :limit
 
 -- :name queued
--- The queued copies of the choice after an id, but for some domains and what is in hand.
+-- The queued copies of the choice after an id, but for some domains and known ones.
 SELECT id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
     attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
     enhanced_code, reply, updated_at, folded, queued_as, twin, binding
 FROM copy
 WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL AND id > :past
   AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
-  AND domain NOT IN (:full[]) AND id NOT IN (:in_hand[])
+  AND domain NOT IN (:full[]) AND id NOT IN (:known[])
 ORDER BY id LIMIT :limit
 
 -- :name count_ready

@@ -169,17 +169,17 @@ class Run:
         *,
         full: Sequence[str] = (),
         past: int = 0,
-        in_hand: Iterable[int] = (),
+        known: Iterable[int] = (),
     ) -> list[Copy]:
         """Copies that can be sent now, due ones first; nothing changes.
 
-        Not those to `full` domains, queued ones with an id up to `past`, and those `in_hand`.
+        Not those to `full` domains, queued ones with an id up to `past`, and `known` ones.
         """
         values: dict[str, object] = {
             "letter": self.letter,
             "full": list(full),
             "past": past,
-            "in_hand": list(in_hand),
+            "known": list(known),
         }
 
         def step(database: Database) -> list[Copy]:

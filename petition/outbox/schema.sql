@@ -131,7 +131,7 @@ CREATE TABLE mail (
     copy       INTEGER REFERENCES copy (id),
     matched_by TEXT NOT NULL DEFAULT '',   -- leave token, token, Message-ID or sender
     bytes      BLOB,                       -- only of a mail that belongs to a copy
-    waits      INTEGER NOT NULL DEFAULT 0, -- 1: its copy was in hand; it is applied later
+    waits      INTEGER NOT NULL DEFAULT 0, -- 1: its copy was sending; it is applied later
     seen_at    TEXT NOT NULL
 );
 CREATE INDEX mail_waits ON mail (id) WHERE waits = 1;

@@ -41,7 +41,7 @@ SELECT copy.id, copy.letter, copy.revision, copy.mailbox, copy.row_id,
 FROM moving JOIN copy ON copy.id = moving.copy ORDER BY moving.copy
 
 -- :name has_orphans
--- Whether a copy is in the hand of a run.
+-- Whether a copy is marked.
 SELECT 1 WHERE EXISTS (SELECT 1 FROM copy WHERE state = 'sending')
 
 -- :name has_overdue
@@ -148,14 +148,13 @@ SELECT copy.id, copy.state, 'skipped', suppression.reason
 FROM suppression JOIN copy ON copy.folded = suppression.folded || ''
 WHERE copy.state IN WAITING
 
--- :name in_hand
--- Copies that a run has in hand: of one letter or all, to one mailbox or all.
+-- :name marked
+-- Copies that are being sent, of one letter or all.
 SELECT id, letter, revision, mailbox, row_id FROM copy
 WHERE state = 'sending' AND (letter = :letter OR :letter IS NULL)
-  AND (folded = :folded OR :folded IS NULL)
 
 -- :name stop
--- Skip a copy in hand unless the server takes it: its final dot may be on its way.
+-- Skip a copy that is being sent unless the server takes it: its final dot may be on its way.
 UPDATE copy SET stopped = :reason WHERE id = :copy AND state = 'sending'
 
 -- :name suppress

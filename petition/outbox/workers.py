@@ -134,10 +134,10 @@ def recover_dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
 
 def _dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
     database = log.database
-    in_hand = {row[0] for row in database.all("owners_in_hand")}
-    others = in_hand | {row[0] for row in database.all("living_workers")}
+    marking = {row[0] for row in database.all("owners_of_marked")}
+    others = marking | {row[0] for row in database.all("living_workers")}
     dead = [one for one in sorted(others - {owner}) if database.value("is_dead", {"owner": one})]
-    return dead + ([owner] if is_idle and owner in in_hand else [])
+    return dead + ([owner] if is_idle and owner in marking else [])
 
 
 def queue_missing_jobs(log: Log) -> bool:
@@ -267,15 +267,13 @@ class SharedRun(Run):
         *,
         full: Sequence[str] = (),
         past: int = 0,
-        in_hand: Iterable[int] = (),
+        known: Iterable[int] = (),
     ) -> list[Copy]:
         """The same, but for rows that cannot be read: the others go."""
-        in_hand = list(in_hand)
+        known = list(known)
         while True:
             try:
-                return await super().fetch(
-                    limit, full=full, past=past, in_hand=in_hand + self._damaged
-                )
+                return await super().fetch(limit, full=full, past=past, known=known + self._damaged)
             except LogDamaged as fault:
                 self.damage = fault
                 if len(self._found) == 1:
@@ -288,8 +286,8 @@ class SharedRun(Run):
         for block in sorted(self._blocks):
             if copies := self._ready_in(database, block, values):
                 return copies
-        in_hand = cast("list[int]", values["in_hand"])
-        self._leave_blocks(database, self._blocks - {copy // BLOCK for copy in in_hand})
+        known = cast("list[int]", values["known"])
+        self._leave_blocks(database, self._blocks - {copy // BLOCK for copy in known})
         passed = set(self._blocks)
         while blocks := [
             row["block"]

@@ -140,8 +140,8 @@ UPDATE worker SET sent = sent + :sent, deferred = deferred + :deferred, failed =
     uncertain = uncertain + :uncertain
 WHERE owner = :owner
 
--- :name owners_in_hand
--- Who has copies in hand.
+-- :name owners_of_marked
+-- Who has marked copies and not recorded what became of them.
 SELECT DISTINCT owner FROM copy WHERE state = 'sending' AND owner IS NOT NULL
 
 -- :name living_workers
@@ -181,7 +181,7 @@ SELECT block FROM (
     SELECT * FROM (
         SELECT id / :size AS block, 0 AS turn FROM copy
         WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
-          AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:in_hand[])
+          AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:known[])
           AND id / :size NOT IN (:others[])
         ORDER BY due_at LIMIT :limit
     ) AS due
@@ -189,7 +189,7 @@ SELECT block FROM (
     SELECT * FROM (
         SELECT id / :size AS block, 1 AS turn FROM copy
         WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL
-          AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:in_hand[])
+          AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:known[])
           AND id / :size NOT IN (:others[])
         ORDER BY id LIMIT :limit
     ) AS waiting
@@ -210,7 +210,7 @@ SELECT id, letter, revision, mailbox, name, language, row_id, file, line, fields
     enhanced_code, reply, updated_at, folded, queued_as, twin, binding
 FROM copy
 WHERE id >= :first AND id < :first::bigint + :size AND letter || '' = :letter AND newest = 1
-  AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:in_hand[])
+  AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:known[])
   AND (state || '' = 'queued' AND due_at IS NULL OR state || '' = 'deferred' AND due_at <= :now)
 ORDER BY due_at, id LIMIT :limit
 

@@ -79,7 +79,7 @@ class Route:
                 await left.close()
 
 
-# Copies in hand for each connection: few in a slow run, which others may help.
+# Copies read ahead for each connection: few in a slow run, which others may help.
 AHEAD = 8
 AHEAD_WHEN_PACED = 2
 _SHARE = 20  # once a daily cap is reached, waiting is worth it for this part of it
@@ -106,7 +106,7 @@ class Prefetch:
         self._recipients_of = recipients_of
         self._result = result
         self._pace = route.pace
-        self._in_hand: deque[Copy] = deque()
+        self._next: deque[Copy] = deque()
         self._held: dict[str, deque[Copy]] = {}
         self._aside: set[int] = set()  # ids, until the end of this run
         self._is_dry = False  # the last look found nothing
@@ -123,11 +123,11 @@ class Prefetch:
         self._days_before: tuple[str, int] = ("", 0)  # at an hour, how many
 
     def take(self) -> Copy | None:
-        """The next copy in hand, if any; those whose provider is slowed down let others pass."""
+        """The next copy, if one was read; those whose provider is slowed down let others pass."""
         if self._held and (copy := self._first_held(0.0)):
             return copy
-        while self._in_hand:
-            copy = self._in_hand.popleft()
+        while self._next:
+            copy = self._next.popleft()
             self._fetch_ahead()
             if not self._is_held(copy):
                 return copy
@@ -165,18 +165,18 @@ class Prefetch:
         full = sorted({*held, *self._pace.paused})
         if full != self._full:
             self._full, self._past = full, 0
-        in_hand = self._unfinished.keys() | self._aside
-        found = await self._run.fetch(batch, full=full, past=self._past, in_hand=in_hand)
-        if self._past and not found:  # those before may have been put back, or queued again
+        known = self._unfinished.keys() | self._aside
+        found = await self._run.fetch(batch, full=full, past=self._past, known=known)
+        if self._past and not found:  # those before may have been queued again
             self._past = 0
-            found = await self._run.fetch(batch, full=full, in_hand=in_hand)
+            found = await self._run.fetch(batch, full=full, known=known)
         self._past = max(
             (copy.id for copy in found if copy.state is State.QUEUED), default=self._past
         )
         return found
 
     def _fetch_ahead(self) -> None:
-        if len(self._in_hand) <= self._batch // 2 and self._ahead is None and not self._is_dry:
+        if len(self._next) <= self._batch // 2 and self._ahead is None and not self._is_dry:
             self._ahead = asyncio.create_task(self._fetch_more())
 
     def give_back(self, copy: Copy) -> None:
@@ -184,7 +184,7 @@ class Prefetch:
         if self._pace.is_spaced(copy.domain):
             self._held.setdefault(copy.domain, deque()).appendleft(copy)  # it is the next one there
         else:
-            self._in_hand.appendleft(copy)
+            self._next.appendleft(copy)
 
     def put_aside(self, copy: Copy) -> None:
         """Leave a copy that was taken out of this run."""
@@ -196,21 +196,21 @@ class Prefetch:
         self._unfinished.pop(copy.id, None)
 
     async def has_more(self) -> bool:
-        """Whether a copy is in hand, after reading some if there was none."""
+        """Whether there is a copy to take, after reading some if there was none."""
         async with self._fetching:
             if self._fault:
                 raise self._fault
-            return bool(self._in_hand) or await self._fetch_some() or bool(self._may_go())
+            return bool(self._next) or await self._fetch_some() or bool(self._may_go())
 
     async def room(self) -> int:
-        """How many letters may go now, with those in hand; NO_CAP without a daily cap."""
+        """How many letters may go now, with those that were read; NO_CAP without a daily cap."""
         room = await self._room_under_cap()
         return NO_CAP if room is None else len(self._unfinished) + room // self._each
 
     async def forget_all(self) -> None:
-        """Put down all that is still in hand, at the end of a run: it waits as before."""
+        """Forget all that was read and not sent, at the end of a run: it waits as before."""
         async with self._fetching:
-            self._in_hand.clear()
+            self._next.clear()
             self._held.clear()
             self._unfinished.clear()
             self._aside.clear()
@@ -239,7 +239,7 @@ class Prefetch:
             read = self._fitting(found, room)
             if found and not read:
                 await self._wait_for_room(self._recipients_of(found[0]))
-        self._in_hand.extend(found[: len(read)])
+        self._next.extend(found[: len(read)])
         self._unfinished |= read
         self._is_dry = not read
         return bool(read)

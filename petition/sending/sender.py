@@ -3,7 +3,7 @@
 A few connections share the work. Each takes the next copy, merges it, waits for its turn, hands it
 to the server and records the reply; where nothing prevents it, the commands of the next copy go
 with the final dot. An error of one letter ends that letter; an error of the server closes the
-connection, puts the letter back and, if it persists, ends the run.
+connection, leaves the letter waiting and, if it persists, ends the run.
 """
 
 import asyncio
@@ -105,7 +105,7 @@ class Mailer:
             await self._run.ask(lambda log: log.due_now(longest, self._run.letter))
             while not self._result.is_over and await self._prefetch.has_more():
                 # The connections end when nothing is left to send. One that broke down meanwhile
-                # may have put its letter back: hence the round again.
+                # may have left its letter waiting: hence the round again.
                 await self._work_together(await self._connections(letters))
             await self._finish()
         except LogForked:
@@ -245,7 +245,7 @@ class Mailer:
         return session
 
     async def _finish(self) -> None:
-        """Put down what is still in hand, and suppress mailboxes that do not exist."""
+        """Forget what was read ahead, and suppress mailboxes that do not exist."""
         await self._prefetch.forget_all()
         if unknown := self._breaker.to_suppress(at_end=True):
             await self._run.suppress(unknown, Reason.NO_MAILBOX)

@@ -80,7 +80,7 @@ class Worker:
         self._note = note
         self._side_lock = asyncio.Lock()
         self._mailer: Mailer | None = None
-        self._in_hand: tuple[str, Dispatch] | None = None  # the mailer's letter, and how it is sent
+        self._sending: tuple[str, Dispatch] | None = None  # the mailer's letter, and how it is sent
         self._stopped = asyncio.Event()
         self._paced: tuple[Dispatch, SharedPace] | None = None
         self._compiled: _Compiled | None = None
@@ -112,19 +112,19 @@ class Worker:
 
     async def check_settings(self) -> None:
         """Put a letter down that is to be sent with other settings now; its job follows at once."""
-        if self._in_hand is None:
+        if self._sending is None:
             return
-        letter, dispatch = in_hand = self._in_hand
+        letter, dispatch = sending = self._sending
         async with self._side_lock:
             try:
                 now = await on_thread(Dispatch.of, self._side, letter)
             except LetterUnusable:  # the next job says why
                 now = None
-        if now != dispatch and self._mailer and self._in_hand is in_hand:
+        if now != dispatch and self._mailer and self._sending is sending:
             self._mailer.stop()
 
-    async def give_back(self) -> None:
-        """Give what a run that broke off has left in hand its true state."""
+    async def recover(self) -> None:
+        """Make uncertain what a run that broke off has marked and not recorded."""
         await on_thread(partial(workers.recover_dead, self._log, self.owner, is_idle=True))
 
     async def queue_job(self, letter: str, seconds: float) -> None:
@@ -196,7 +196,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         cap = route.pace.cap if route.pace.is_capped else None
         run = await on_thread(workers.SharedRun, self._log, letter, revision, self.owner, cap, loop)
-        self._in_hand = letter, dispatch
+        self._sending = letter, dispatch
         self._mailer = mailer = Mailer(
             run,
             compiled.merger,
@@ -216,12 +216,12 @@ class Worker:
         finally:
             compiled.merged = mailer.merged
             self._dot_goes_alone = route.dot_goes_alone
-            self._mailer = self._in_hand = None
+            self._mailer = self._sending = None
             await run.close()
             self.late += run.late
         if fault := result.log_fault or run.damage:
             raise fault
-        await self.give_back()
+        await self.recover()
         return await self._when(result)
 
     def _tell(self, told: CopyResult) -> None:

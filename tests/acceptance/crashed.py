@@ -36,7 +36,7 @@ class Left:
 
     Args:
         states: The state of each copy, by mailbox.
-        marked: Those in hand whose final dot may have gone.
+        marked: Those whose final dot may have gone.
     """
 
     states: dict[str, str]
@@ -67,7 +67,7 @@ class Tally:
 
     crashes: int = 0
     letters: int = 0
-    marked: list[int] = field(default_factory=list)  # in hand with a mark, at each crash
+    marked: list[int] = field(default_factory=list)  # at each crash
     unlogged: list[int] = field(default_factory=list)  # of these, accepted and not logged as sent
 
     def __str__(self) -> str:
@@ -112,7 +112,7 @@ class Crashing:
 
     def crash(self, moment: "Moment") -> None:
         """Begin a run and kill it at a moment."""
-        # What is in hand when it is killed may still be taken: one letter a connection.
+        # What is marked when it is killed may still be taken: one letter a connection.
         self.server.hold_after = self.server.accepted.total() + self.share - self.connections
         run = self.campaign.begin(*SEND)
         moment.wait(self.server, run, self.chance)

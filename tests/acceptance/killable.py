@@ -117,7 +117,7 @@ POINTS: dict[str, Function] = {
     "behind the record": lambda point: before_telling(Run, "record", point),
 }
 
-# And of what the next run does first with what a killed one left in hand.
+# And of what the next run does first with what a killed one left marked.
 RECOVERY: dict[str, Function] = {
     "before tidying up": lambda point: before(SqliteDatabase, "run", point, runs("pick_orphans")),
     "in the middle of tidying up": lambda point: after(SqliteDatabase, "run", point, runs("adopt")),

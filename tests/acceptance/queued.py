@@ -60,7 +60,7 @@ async def _finish(log: Log, letter: str, states: dict[str, State]) -> None:
     await run.close()
 
 
-def leave_in_hand(campaign: SmallCampaign, *marked: str, letter: str = "open-letter") -> None:
+def leave_marked(campaign: SmallCampaign, *marked: str, letter: str = "open-letter") -> None:
     """Leave a log as a run that was killed leaves it: some copies marked."""
 
     async def steps(log: Log) -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from petition.outbox.states import State
-from tests.acceptance.queued import leave_in_hand, queue
+from tests.acceptance.queued import leave_marked, queue
 from tests.acceptance.small import SmallCampaign
 from tests.privileges import bound_by_permissions
 
@@ -133,7 +133,7 @@ def test_a_letter_whose_file_is_gone_is_still_known(mixed: SmallCampaign):
 
 
 def test_status_shows_the_true_state_after_a_crash(campaign: SmallCampaign):
-    leave_in_hand(campaign, "p2")
+    leave_marked(campaign, "p2")
     counts = campaign.petition("status", "open-letter", "--json", status=0).json
     assert (counts["sending"], counts["uncertain"], counts["queued"]) == (0, 1, 2)
     events = campaign.petition("log", "p2", "--json", status=0).json["events"]

@@ -65,21 +65,21 @@ def test_a_kill_at_each_point(tmp_path: Path, point: str, times: int):
 
 @pytest.mark.parametrize("point", RECOVERY)
 def test_a_kill_while_the_next_run_tidies_up(tmp_path: Path, point: str):
-    """What a killed run left in hand has its true state after the one that tidied up was killed."""
+    """What a killed run left marked has its true state after the one that tidied up was killed."""
     with counting_server() as server:
         campaign = SmallCampaign.at(tmp_path, people=12).through(server.port)
         send = ("send", "open-letter", "--yes")
         first = campaign.begin("behind the dot", "3", *send, program=KILLABLE)
         assert first.wait(timeout=PATIENCE) == -9
         first.stderr.close()
-        in_hand = read_log(campaign.root).marked
-        assert in_hand
+        marked = read_log(campaign.root).marked
+        assert marked
         second = campaign.begin(point, "1", *send, program=KILLABLE)
         _, err = second.communicate(timeout=PATIENCE)
         assert second.returncode == -9, err
         server.wait_until_alone()
         left = read_log(campaign.root)
-        assert in_hand <= left.marked | left.those("uncertain")
+        assert marked <= left.marked | left.those("uncertain")
         check_promises(campaign, server)
         finish(campaign, server, 12)
-        assert in_hand <= uncertain_of(campaign)
+        assert marked <= uncertain_of(campaign)

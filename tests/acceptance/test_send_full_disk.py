@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import PATIENCE
-from tests.acceptance.queued import leave_in_hand
+from tests.acceptance.queued import leave_marked
 from tests.acceptance.small import Answer, SmallCampaign
 from tests.privileges import bound_by_permissions
 from tests.servers.counting import CountingServer, counting_server
@@ -118,7 +118,7 @@ def test_what_a_run_left_on_a_full_disk_is_explained(tmp_path: Path):
 def test_what_a_run_left_is_explained_where_the_log_may_only_be_read(tmp_path: Path):
     folder = tmp_path / "campaign"
     campaign = SmallCampaign.at(folder)
-    leave_in_hand(campaign, "p1")
+    leave_marked(campaign, "p1")
     campaign.env["COLUMNS"] = "300"
     for name in ("rehearsal.db", "."):
         (folder / name).chmod(0o555)

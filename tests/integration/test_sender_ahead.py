@@ -302,7 +302,7 @@ def test_a_connection_that_ends_in_the_middle_of_a_group_costs_no_letter(
 
 
 def test_the_mark_of_a_letter_is_durable_before_its_dot(tmp_path: Path):
-    """At each dot that arrives, the log has no letter in hand without a mark but those ahead."""
+    """When a letter arrives it is marked, and of those after it at most the next one."""
     scene = Scene(tmp_path, people=12)
     marked: list[int] = []
 

@@ -40,7 +40,7 @@ def marked_by_one_that_died(log: Log, *, says: State) -> tuple[str, list[CopyOut
     return asyncio.run(steps())
 
 
-@pytest.mark.parametrize("is_given_up", [True, False], ids=["uncertain", "in hand"])
+@pytest.mark.parametrize("is_given_up", [True, False], ids=["uncertain", "sending"])
 @pytest.mark.parametrize("says", list(SAID))
 def test_the_owners_late_reply_decides_over_its_copy(
     log: Log, queue: Callable[..., Listing], says: State, is_given_up: bool

@@ -232,7 +232,7 @@ def test_reading_ahead_walks_past_nothing_that_was_sent(postgres: Postgres):
         stage(listing, listed(*names))
         listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", frozen())
         query = "EXPLAIN " + queries(POSTGRESQL_SQL)["queued"].text
-        values = {"letter": "open", "past": 0, "full": [], "in_hand": [], "limit": 100}
+        values = {"letter": "open", "past": 0, "full": [], "known": [], "limit": 100}
         steps = [row[0] for row in log.database._connection.execute(query, values)]
     plan = "\n".join(steps)
     assert "Index Scan using copy_queued" in plan
@@ -434,7 +434,7 @@ LOOKING = ("blocks_ready", "revision_due", "letters_without_job")
 
 
 def test_workers_find_copies_by_an_index(postgres: Postgres):
-    """Those in hand by their number, and not by walking through what all workers have in hand.
+    """Those of a commit by their number, and not by walking through what all workers send.
 
     Nor do workers walk past what was sent, which the server may not have counted yet.
     """
@@ -458,7 +458,7 @@ def test_workers_find_copies_by_an_index(postgres: Postgres):
 def plan_of(log: Log, name: str) -> str:
     query = queries(POSTGRESQL_SQL)[name]
     values: dict[str, object] = dict.fromkeys(re.findall(r"%\((\w+)\)s", query.text), "1")
-    values |= {name: [] for name in ("full", "in_hand", "others")}
+    values |= {name: [] for name in ("full", "known", "others")}
     values |= {"copies": [3001, 3002, 3003], "first": 3072, "size": 256, "revision": 1, "limit": 32}
     values |= {"letter": "open", "horizon": log.now}
     for table, columns in query.tables:

@@ -66,10 +66,10 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Disk:
 
         async def send() -> None:
             run = Run(log, "open")
-            in_hand: list[int] = []
+            known: list[int] = []
             for end in (State.SENT, State.DEFERRED, None):
-                [copy] = await run.fetch(1, in_hand=in_hand)
-                in_hand.append(copy.id)
+                [copy] = await run.fetch(1, known=known)
+                known.append(copy.id)
                 assert await mark(run, copy)
                 intended.add(copy.mailbox)
                 acknowledge()

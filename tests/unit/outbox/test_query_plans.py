@@ -67,7 +67,7 @@ BY_INDEX = {
     "pick_waiting_to": "copy_once",
     "pick_unwanted": "copy_once",
     "pick_orphans": "copy_in_hand",
-    "in_hand": "copy_in_hand",
+    "marked": "copy_in_hand",
     "has_orphans": "copy_in_hand",
     "pick_overdue": "copy_deferred",
     "pick_uncertain": "copy_uncertain",
@@ -88,7 +88,7 @@ BY_INDEX = {
     "pick_left_out": "PRIMARY KEY",
 }
 # These walk an index that holds nothing but the rows that they ask for.
-WHOLE_INDEX = {"pick_orphans", "in_hand", "has_orphans", "pick_uncertain"}
+WHOLE_INDEX = {"pick_orphans", "marked", "has_orphans", "pick_uncertain"}
 
 
 @pytest.mark.parametrize("name", BY_INDEX)

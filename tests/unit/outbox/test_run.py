@@ -122,7 +122,7 @@ def test_reading_ahead_writes_nothing(log: Log, queue: Callable[..., Listing]):
     async def steps(run: Run):
         assert await run.fetch(5) == before
         assert [copy.row_id for copy in await run.fetch(5, past=before[0].id)] == ["bob"]
-        assert [copy.row_id for copy in await run.fetch(5, in_hand=[before[0].id])] == ["bob"]
+        assert [copy.row_id for copy in await run.fetch(5, known=[before[0].id])] == ["bob"]
 
     run_steps(log, steps)
     assert list(log.copies()) == before
