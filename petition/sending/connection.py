@@ -45,8 +45,8 @@ class Dismissals:
 
 
 @dataclass(slots=True)
-class Desk:
-    """What the connections of a run share."""
+class Parts:
+    """The parts of a run that its connections use."""
 
     run: Run
     route: Route
@@ -59,14 +59,14 @@ class Desk:
 class Connection:
     """A connection, and what is under way on it; `episode` is when it was opened."""
 
-    def __init__(self, desk: Desk, session: Session, episode: int) -> None:
+    def __init__(self, parts: Parts, session: Session, episode: int) -> None:
         self.session = session
-        self._desk = desk
-        self._results = desk.results
+        self._parts = parts
+        self._results = parts.results
         self._conversation = session.conversation
         self._episode = episode
-        self._pace = desk.route.pace
-        self._login = desk.route.login
+        self._pace = parts.route.pace
+        self._login = parts.route.login
         self._letter: MergedCopy  # the present one
         self._ahead: MergedCopy | None = None  # the one after it, if it is merged already
         self._is_over = False  # by what became of a letter
@@ -80,9 +80,9 @@ class Connection:
                 await self._send(letter)
         finally:
             if self._conversation.was_dismissed:
-                self._desk.dismissals.note(self._conversation.letters)
+                self._parts.dismissals.note(self._conversation.letters)
             if self._ahead:
-                self._desk.prefetch.give_back(self._ahead.copy)
+                self._parts.prefetch.give_back(self._ahead.copy)
 
     async def _send(self, letter: MergedCopy) -> None:
         """Send a letter, and those that can follow it at once."""
@@ -101,20 +101,20 @@ class Connection:
 
     async def _next(self) -> MergedCopy | None:
         """The next letter, when its turn has come; None: close this connection."""
-        desk = self._desk
+        parts = self._parts
         if self._ahead or not self._may_go_on:
             return self._take_ahead()
         while True:
-            copy = desk.prefetch.take()
+            copy = parts.prefetch.take()
             if copy is None:
                 await self._results.settle()
-                if self._results.is_halted or not await desk.prefetch.has_more():
+                if self._results.is_halted or not await parts.prefetch.has_more():
                     return None
                 continue
             if not (self._is_free_for(copy) or await self._turn_has_come(copy)):
-                desk.prefetch.give_back(copy)
+                parts.prefetch.give_back(copy)
                 return None
-            letter = await desk.merging.provided_letter(copy)
+            letter = await parts.merging.provided_letter(copy)
             if letter or self._results.result.is_hindered:
                 return letter
 
@@ -123,7 +123,7 @@ class Connection:
         """Whether another letter may go on this connection."""
         if self._results.is_halted or not self._conversation.is_open:
             return False
-        return self._desk.dismissals.allow(self._conversation.letters)
+        return self._parts.dismissals.allow(self._conversation.letters)
 
     def _take_ahead(self) -> MergedCopy | None:
         """The letter that was read ahead, if it may go now."""
@@ -139,11 +139,11 @@ class Connection:
         """The copy after the present one, unless it might have to wait for its turn."""
         if self._ahead or self._results.is_halted or self._results.result.is_hindered:
             return None
-        if not self._desk.dismissals.allow(self._conversation.letters + 1):
+        if not self._parts.dismissals.allow(self._conversation.letters + 1):
             return None
-        copy = self._desk.prefetch.take()
+        copy = self._parts.prefetch.take()
         if copy and not self._is_free_for(copy):
-            self._desk.prefetch.give_back(copy)
+            self._parts.prefetch.give_back(copy)
             return None
         return copy
 
@@ -178,30 +178,30 @@ class Connection:
     def permit(self) -> None:
         """Make the mark durable, and with it the result of the letter before."""
         try:
-            desk, copy = self._desk, self._copy_ahead()
-            is_free = desk.run.has_begun and self._pace.is_free
-            if not is_free or (copy and desk.merging.has_to_wait(copy)):
+            parts, copy = self._parts, self._copy_ahead()
+            is_free = parts.run.has_begun and self._pace.is_free
+            if not is_free or (copy and parts.merging.has_to_wait(copy)):
                 self._leave(partial(self._permit_slowly, copy))
                 return
-            desk.run.mark(self._mark, self._conversation.may_go)
+            parts.run.mark(self._mark, self._conversation.may_go)
             while copy:  # while the disk works
-                self._ahead = desk.merging.letter(copy)
+                self._ahead = parts.merging.letter(copy)
                 copy = self._copy_ahead()  # of the one before no letter could be made
-                if copy and desk.merging.has_to_wait(copy):
-                    desk.prefetch.give_back(copy)
+                if copy and parts.merging.has_to_wait(copy):
+                    parts.prefetch.give_back(copy)
                     break
         except Exception as fault:  # noqa: BLE001 (the dot must not go, whatever it is)
             self._conversation.may_go(False, fault)
 
     async def _permit_slowly(self, copy: Copy | None) -> None:
         """The same, where something has to be waited for."""
-        desk = self._desk
+        parts = self._parts
         try:
-            await desk.run.begin()
+            await parts.run.begin()
             marked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            desk.run.mark(self._mark, partial(resolve, marked))
+            parts.run.mark(self._mark, partial(resolve, marked))
             while copy:
-                self._ahead = await desk.merging.provided_letter(copy)
+                self._ahead = await parts.merging.provided_letter(copy)
                 copy = self._copy_ahead()
             if may_go := await marked:
                 await self._pace.wait_for_dot()
@@ -218,7 +218,7 @@ class Connection:
             letter_date=date,
             message_id=email.message_id,
             data=email.data,
-            is_kept=self._desk.route.keep_bytes,
+            is_kept=self._parts.route.keep_bytes,
             login=self._login,
             recipients=len(email.envelope.rcpt_to),
         )
@@ -226,7 +226,7 @@ class Connection:
     def following(self) -> Email | None:
         """The letter that was read ahead: its commands may go with a dot."""
         ahead = self._ahead
-        if ahead is None or self._results.is_halted or self._desk.route.dot_goes_alone:
+        if ahead is None or self._results.is_halted or self._parts.route.dot_goes_alone:
             return None
         return ahead.outgoing
 

@@ -23,7 +23,7 @@ from petition.sending.circuit_breaker import (
     Wait,
     rest_after,
 )
-from petition.sending.connection import Connection, Desk
+from petition.sending.connection import Connection, Parts
 from petition.sending.merging import CopyMerger, person_of
 from petition.sending.prefetch import Prefetch, Route
 from petition.sending.results import Results
@@ -79,7 +79,7 @@ class Mailer:
         )
         self._results = Results(run, route, self._prefetch, self._result, tell, note, clock)
         self._merging = CopyMerger(merger, route, run, self._results, clock, provide, merged)
-        self._desk = Desk(run, route, self._prefetch, self._merging, self._results)
+        self._parts = Parts(run, route, self._prefetch, self._merging, self._results)
         self._breaker = self._results.breaker
         self._rested_for = 0  # the episode of trouble that was waited out last
         self._stop = self._results.stop
@@ -189,7 +189,7 @@ class Mailer:
                     continue
                 refusals = 0
                 try:
-                    await Connection(self._desk, session, self._breaker.episode).send_all()
+                    await Connection(self._parts, session, self._breaker.episode).send_all()
                 finally:
                     self._open_connections -= 1
                     await session.close()
