@@ -28,8 +28,8 @@ changed AS (SELECT id FROM recorded UNION ALL SELECT id FROM marked),
 logged AS (@log_events WHERE event.copy IN (SELECT id FROM changed)),
 counted AS (
     INSERT INTO attempt (at, login, recipients)
-    SELECT CASE WHEN latest.at > :now THEN latest.at ELSE :now END, :login, made.recipients
-    FROM (SELECT MAX(at) AS at FROM attempt WHERE login = :login AND at <= :horizon) AS latest,
+    SELECT next.at, :login, made.recipients
+    FROM (@attempt_time) AS next,
          (SELECT CAST(SUM(mark.recipients) AS BIGINT) AS recipients
           FROM :mark[copy INTEGER, recipients INTEGER] JOIN marked ON marked.id = mark.copy) AS made
     WHERE made.recipients > 0

@@ -128,13 +128,17 @@ GROUP BY domain ORDER BY COUNT(*) DESC, domain LIMIT 100
 -- When the first deferred copy of a letter is due.
 SELECT MIN(due_at) FROM copy WHERE letter = :letter AND newest = 1 AND state = 'deferred'
 
--- :name due
--- The deferred copies of the choice that can be sent now, but for some domains and known ones.
--- `+copy.id` is copy.id, but keeps PostgreSQL from walking through the whole choice.
+-- :name as_copy
+-- Copies as `Copy` has its fields, which is the fastest to read.
 SELECT id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
     attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
     enhanced_code, reply, updated_at, folded, queued_as, twin, binding
 FROM copy
+
+-- :name due
+-- The deferred copies of the choice that can be sent now, but for some domains and known ones.
+-- `+copy.id` is copy.id, but keeps PostgreSQL from walking through the whole choice.
+@as_copy
 WHERE letter = :letter AND newest = 1 AND state = 'deferred' AND due_at <= :now
   AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
   AND domain NOT IN (:full[]) AND id NOT IN (:known[])
@@ -142,10 +146,7 @@ ORDER BY due_at LIMIT :limit
 
 -- :name queued
 -- The queued copies of the choice after an id, but for some domains and known ones.
-SELECT id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
-    attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
-    enhanced_code, reply, updated_at, folded, queued_as, twin, binding
-FROM copy
+@as_copy
 WHERE letter = :letter AND newest = 1 AND state = 'queued' AND due_at IS NULL AND id > :past
   AND EXISTS (SELECT 1 FROM chosen WHERE chosen.copy = +copy.id)
   AND domain NOT IN (:full[]) AND id NOT IN (:known[])
@@ -208,12 +209,16 @@ FROM :event[copy INTEGER, from_state TEXT, to_state TEXT, reason TEXT, reply_cod
 SELECT id, state FROM copy
 WHERE id IN (:copies[]) AND state || '' IN ('sending', 'uncertain') AND owner = :owner
 
--- :name add_attempt
--- Count what is about to go against the cap of this login, not before what was counted last, unless
--- that is more than a day ahead: then the clock was wrong.
-INSERT INTO attempt (at, login, recipients)
-SELECT CASE WHEN latest.at > :now THEN latest.at ELSE :now END, :login, :recipients
+-- :name attempt_time
+-- When the next letter of this login is counted: not before what was counted last, unless that is more
+-- than a day ahead: then the clock was wrong.
+SELECT CASE WHEN latest.at > :now THEN latest.at ELSE :now END AS at
 FROM (SELECT MAX(at) AS at FROM attempt WHERE login = :login AND at <= :horizon) AS latest
+
+-- :name add_attempt
+-- Count what is about to go against the cap of this login.
+INSERT INTO attempt (at, login, recipients)
+SELECT next.at, :login, :recipients FROM (@attempt_time) AS next
 
 -- :name attempts_from_now
 -- Count as sent now what was counted by a clock that was more than a day ahead.

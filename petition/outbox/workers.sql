@@ -205,10 +205,7 @@ SELECT pg_advisory_unlock(hashtextextended(current_schema() || ':' || :letter ||
 
 -- :name ready_in_block
 -- The copies of a block that can be sent now: first the deferred ones that are due.
-SELECT id, letter, revision, mailbox, name, language, row_id, file, line, fields, state, reason,
-    attempts, due_at, waiting_since, letter_date, message_id, sha256, bytes, reply_code,
-    enhanced_code, reply, updated_at, folded, queued_as, twin, binding
-FROM copy
+@as_copy
 WHERE id >= :first AND id < :first::bigint + :size AND letter || '' = :letter AND newest = 1
   AND revision = :revision AND domain NOT IN (:full[]) AND id NOT IN (:known[])
   AND (state || '' = 'queued' AND due_at IS NULL OR state || '' = 'deferred' AND due_at <= :now)

@@ -1,3 +1,4 @@
+import re
 import stat
 import subprocess
 import sys
@@ -154,5 +155,6 @@ def test_every_query_is_named_once_and_used():
     source = Path(__file__).parents[3] / "petition"
     files = chain(*(source.glob(f"{package}/*.py") for package in ("outbox", "report")))
     code = "".join(file.read_text() for file in files)
-    unused = [name for name, _ in texts(POSTGRESQL_SQL.files) + texts() if f'"{name}"' not in code]
-    assert unused == []
+    sql = dict(texts(POSTGRESQL_SQL.files) + texts())
+    used = {*re.findall(r'"(\w+)"', code), *re.findall(r"@(\w+)", "".join(sql.values()))}
+    assert [name for name in sql if name not in used] == []
