@@ -264,7 +264,7 @@ class Prefetch:
         return self._pace.cap(self._days_before[1])
 
     async def _room_under_cap(self) -> int | None:
-        """How many recipients are left, apart from those of the copies in hand."""
+        """How many recipients are left, apart from those of the copies that were read."""
         login = self._route.login
         cap = await self._cap(login)
         if cap is None:
@@ -279,7 +279,7 @@ class Prefetch:
         return room
 
     async def _wait_for_room(self, least: int = 0) -> None:
-        """End the run until there is room for some copies, once none is in hand."""
+        """End the run until there is room for some copies, once all that were read are recorded."""
         if self._unfinished:
             return
         login = self._route.login
