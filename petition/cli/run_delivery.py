@@ -29,9 +29,9 @@ from petition.outbox.run import Run, write_down_late
 from petition.outbox.states import State
 from petition.prepare import Prepared
 from petition.sending.circuit_breaker import CopyResult, RunResult, Slowed, Wait
-from petition.sending.prefetch import Route
 from petition.sending.rate_limit import Pace
 from petition.sending.retry import RetrySchedule
+from petition.sending.route import Route
 from petition.sending.sender import Mailer
 from petition.smtp.dkim import DkimSigner, load_signer
 from petition.smtp.login import secret_of

@@ -17,9 +17,10 @@ from petition.outbox.committer import resolve
 from petition.outbox.models import Copy
 from petition.outbox.run import Mark, Run
 from petition.sending.merging import CopyMerger, MergedCopy
-from petition.sending.prefetch import Prefetch, Route
+from petition.sending.prefetch import Prefetch
 from petition.sending.rate_limit import IDLE_SECONDS, NO_CAP
 from petition.sending.results import Results
+from petition.sending.route import Route
 from petition.smtp.conversation import Transaction
 from petition.smtp.session import Session
 

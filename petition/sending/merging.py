@@ -16,8 +16,8 @@ from petition.outbox.manual import is_suppressed
 from petition.outbox.models import Copy
 from petition.outbox.run import CopyOutcome, Run
 from petition.outbox.states import State
-from petition.sending.prefetch import Route
 from petition.sending.results import Results
+from petition.sending.route import Route
 
 HINDERED_IN_A_ROW = 5  # copies that cannot be put together on this machine
 READ_BACK_FIRST = 100  # copies of a run that are parsed back in full

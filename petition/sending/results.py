@@ -20,7 +20,8 @@ from petition.sending.circuit_breaker import (
     Slowed,
     Slowing,
 )
-from petition.sending.prefetch import Prefetch, Route
+from petition.sending.prefetch import Prefetch
+from petition.sending.route import Route
 from petition.smtp.conversation import Transaction
 from petition.smtp.replies import Outcome, Verdict
 

@@ -25,8 +25,9 @@ from petition.sending.circuit_breaker import (
 )
 from petition.sending.connection import Connection, Parts
 from petition.sending.merging import CopyMerger, person_of
-from petition.sending.prefetch import Prefetch, Route
+from petition.sending.prefetch import Prefetch
 from petition.sending.results import Results
+from petition.sending.route import Route
 from petition.smtp.login import OpeningTrouble
 from petition.smtp.replies import Stage
 from petition.smtp.session import Session

@@ -25,9 +25,9 @@ from petition.outbox.run import CopyOutcome
 from petition.outbox.states import State
 from petition.sending.circuit_breaker import CopyResult, RunResult, Slowed
 from petition.sending.dispatch import Dispatch, KeptFiles, LetterUnusable, Signature
-from petition.sending.prefetch import Route
 from petition.sending.rate_limit import NO_CAP, Clock, SharedPace
 from petition.sending.retry import RetrySchedule
+from petition.sending.route import Route
 from petition.sending.sender import Mailer, first_of
 from petition.smtp.dkim import DkimSigner, KeyRefused, public_record
 

@@ -12,9 +12,9 @@ from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.prepare import SendOptions, enqueue, prepare
 from petition.sending.circuit_breaker import RunResult, Slowed, Wait
-from petition.sending.prefetch import Route
 from petition.sending.rate_limit import Clock, Pace
 from petition.sending.retry import RetrySchedule
+from petition.sending.route import Route
 from petition.sending.sender import Mailer
 from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign

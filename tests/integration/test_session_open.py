@@ -11,8 +11,8 @@ import pytest
 
 from petition.credentials import Secret
 from petition.errors import ExitStatus, ServerTrouble
-from petition.sending.prefetch import Route
 from petition.sending.rate_limit import Pace
+from petition.sending.route import Route
 from petition.smtp.login import OpeningTrouble
 from petition.smtp.replies import Loss, Outcome, Stage
 from petition.smtp.session import Session
