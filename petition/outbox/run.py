@@ -91,7 +91,7 @@ def _begun(copy: int, start: State) -> tuple[object, ...]:
 _BY_REPLY = frozenset({State.SENT, State.DEFERRED, State.FAILED})
 
 
-class Mark(NamedTuple):
+class CopyMark(NamedTuple):
     """What the log keeps of a copy before its final dot may go."""
 
     copy: Copy  # as it was read
@@ -224,7 +224,7 @@ class Run:
         """Whether `begin` need not be awaited any more."""
         return self._log.memory.is_running
 
-    def mark(self, mark: Mark, told: Told) -> None:
+    def mark(self, mark: CopyMark, told: Told) -> None:
         """Mark a copy before its final dot, which may go only once `told` gets True."""
         self._committer.add(mark, told)
 
@@ -236,7 +236,7 @@ class Run:
     # ---- on the committer's thread
 
     def _commit_all(
-        self, rows: Sequence[Mark | CopyOutcome], steps: Sequence[Step]
+        self, rows: Sequence[CopyMark | CopyOutcome], steps: Sequence[Step]
     ) -> list[object]:
         if steps or self._needs_more(rows):
             with self._begin():
@@ -251,18 +251,18 @@ class Run:
                 self._marked.add(row.copy.id)
         return answers
 
-    def _needs_more(self, rows: Sequence[Mark | CopyOutcome]) -> bool:
+    def _needs_more(self, rows: Sequence[CopyMark | CopyOutcome]) -> bool:
         """Whether one statement is not enough."""
         return self._gate is not None or any(
             isinstance(row, CopyOutcome) and row.state in WAITING for row in rows
         )
 
-    def _write_down(self, rows: Sequence[Mark | CopyOutcome]) -> list[object]:
+    def _write_down(self, rows: Sequence[CopyMark | CopyOutcome]) -> list[object]:
         """The results, and with them the marks of the letters that come next."""
         if not rows:
             return []
         database, now = self._log.database, self._log.now
-        marks = [row for row in rows if isinstance(row, Mark)]
+        marks = [row for row in rows if isinstance(row, CopyMark)]
         outcomes = [row for row in rows if isinstance(row, CopyOutcome)]
         self._skip_answered(database, marks, now)
         allowed = self._within_cap(database, marks)
@@ -284,9 +284,9 @@ class Run:
         if missed := [one.copy.id for one in marks if one.copy.id not in marked]:
             self._skip_missed(database, missed)
         skip_stopped(database, [one.copy.id for one in known if one.state in WAITING], now)
-        return [row.copy.id in marked if isinstance(row, Mark) else None for row in rows]
+        return [row.copy.id in marked if isinstance(row, CopyMark) else None for row in rows]
 
-    def _skip_answered(self, database: Database, marks: Sequence[Mark], now: str) -> None:
+    def _skip_answered(self, database: Database, marks: Sequence[CopyMark], now: str) -> None:
         """Skip copies of a follow-up whose person has answered since they were queued."""
         if not self._gate:
             return
@@ -295,7 +295,7 @@ class Run:
                 models.pick(database, "pick_answered", {"copy": mark.copy.id, "reason": reason})
                 models.move(database, now)
 
-    def _within_cap(self, database: Database, marks: Sequence[Mark]) -> Sequence[Mark]:
+    def _within_cap(self, database: Database, marks: Sequence[CopyMark]) -> Sequence[CopyMark]:
         """The first ones, as many as may go today."""
         del database  # nobody else sends meanwhile: fetching has counted
         return marks
@@ -310,7 +310,7 @@ class Run:
         with database.joined(self._begin):
             skip_stopped(database, missed, self._log.now)
 
-    def _row_of(self, mark: Mark) -> MarkRow:
+    def _row_of(self, mark: CopyMark) -> MarkRow:
         """A mark as `mark` reads it, with the tokens that mail is matched by."""
         copy = mark.copy
         identity = Identity(self._campaign, copy.letter, copy.revision, copy.spelling)

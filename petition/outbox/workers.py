@@ -38,7 +38,7 @@ from petition.outbox.models import (
     skip_stopped,
     workers_are_made,
 )
-from petition.outbox.run import CopyOutcome, Mark, Run
+from petition.outbox.run import CopyMark, CopyOutcome, Run
 from petition.outbox.states import DONE, State
 
 if TYPE_CHECKING:
@@ -320,10 +320,10 @@ class SharedRun(Run):
             )
         await super().close()
 
-    def _needs_more(self, rows: Sequence[Mark | CopyOutcome]) -> bool:
+    def _needs_more(self, rows: Sequence[CopyMark | CopyOutcome]) -> bool:
         return self._cap is not None or super()._needs_more(rows)
 
-    def _within_cap(self, database: Database, marks: Sequence[Mark]) -> Sequence[Mark]:
+    def _within_cap(self, database: Database, marks: Sequence[CopyMark]) -> Sequence[CopyMark]:
         """One worker at a time counts its letters."""
         if self._cap is None or not marks:
             return marks

@@ -15,7 +15,7 @@ from functools import partial
 from petition.merge.message import Email
 from petition.outbox.committer import resolve
 from petition.outbox.models import Copy
-from petition.outbox.run import Mark, Run
+from petition.outbox.run import CopyMark, Run
 from petition.sending.merging import CopyMerger, MergedCopy
 from petition.sending.prefetch import Prefetch
 from petition.sending.rate_limit import IDLE_SECONDS, NO_CAP
@@ -212,9 +212,9 @@ class Connection:
             self._conversation.may_go(may_go)
 
     @property
-    def _mark(self) -> Mark:
+    def _mark(self) -> CopyMark:
         copy, email, _, date = self._letter
-        return Mark(
+        return CopyMark(
             copy=copy,
             letter_date=date,
             message_id=email.message_id,

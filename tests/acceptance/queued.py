@@ -6,7 +6,7 @@ from functools import partial
 
 from petition.campaign.folder import load_campaign
 from petition.outbox.log import Log
-from petition.outbox.run import CopyOutcome, Mark, Run
+from petition.outbox.run import CopyMark, CopyOutcome, Run
 from petition.outbox.states import State
 from petition.prepare import SendOptions, enqueue, prepare
 from tests.acceptance.small import SmallCampaign
@@ -39,7 +39,7 @@ async def _finish(log: Log, letter: str, states: dict[str, State]) -> None:
         state = states.get(copy.row_id, State.QUEUED)
         now = datetime.now(UTC)
         if state is not State.QUEUED:
-            mark = Mark(copy, now, f"<{copy.row_id}@x.example>", b"", True, "login", 1)
+            mark = CopyMark(copy, now, f"<{copy.row_id}@x.example>", b"", True, "login", 1)
             assert await told_of(partial(run.mark, mark))
         code, enhanced, text = REPLIES.get(state, (None, None, None))
         await record(
@@ -68,7 +68,7 @@ def leave_marked(campaign: SmallCampaign, *marked: str, letter: str = "open-lett
         for copy in await run.fetch(10_000):
             if copy.row_id in marked:
                 moment = datetime.now(UTC) - timedelta(seconds=1)
-                mark = Mark(copy, moment, "<m@x>", b"", True, "login", 1)
+                mark = CopyMark(copy, moment, "<m@x>", b"", True, "login", 1)
                 assert await told_of(partial(run.mark, mark))
         await run.close()
 

@@ -15,7 +15,7 @@ from petition.outbox import manual
 from petition.outbox.committer import Told
 from petition.outbox.database import moment, stamp
 from petition.outbox.log import Log
-from petition.outbox.run import Mark, Run
+from petition.outbox.run import CopyMark, Run
 from petition.outbox.states import State
 from petition.sending.retry import RetrySchedule
 from tests.integration.scene import Scene, play
@@ -178,7 +178,7 @@ def test_what_is_withdrawn_while_the_server_is_asked_gets_no_dot(tmp_path: Path)
         async with ScriptedServer({}) as server:
             original = Run.mark
 
-            def withdrawn_first(run: Run, mark: Mark, told: Told) -> None:
+            def withdrawn_first(run: Run, mark: CopyMark, told: Told) -> None:
                 if next(withdrawn, False):
                     with Log(f"sqlite:///{tmp_path}/petition.db") as beside:
                         taken = manual.withdraw(beside, "open-letter", None)

@@ -9,15 +9,15 @@ from typing import Any
 from petition.outbox.committer import Told, resolve
 from petition.outbox.log import Log
 from petition.outbox.models import Copy
-from petition.outbox.run import CopyOutcome, Mark, Run
+from petition.outbox.run import CopyMark, CopyOutcome, Run
 from petition.outbox.states import State
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CHARGED = {State.SENT, State.DEFERRED, State.FAILED, State.UNCERTAIN}
 
 
-def mark_of(copy: Copy) -> Mark:
-    return Mark(copy, NOW, f"<{copy.id}@x>", b"bytes", True, "login", 1)
+def mark_of(copy: Copy) -> CopyMark:
+    return CopyMark(copy, NOW, f"<{copy.id}@x>", b"bytes", True, "login", 1)
 
 
 def outcome_of(copy: Copy, state: State, **more: object) -> CopyOutcome:
