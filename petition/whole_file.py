@@ -1,6 +1,7 @@
 """Files that are replaced as a whole."""
 
 import os
+import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -8,6 +9,12 @@ from pathlib import Path
 from petition import system
 
 PRIVATE = 0o600
+
+
+def drafts_of(path: Path) -> list[Path]:
+    """What commands that were killed while they replaced a file have left beside it."""
+    draft = re.compile(rf"{re.escape(f'.{path.name}.')}[a-z0-9_]{{8}}")  # as mkstemp names it
+    return [one for one in path.parent.iterdir() if draft.fullmatch(one.name)]
 
 
 def replace_whole(path: Path, data: bytes, mode: int = PRIVATE) -> None:

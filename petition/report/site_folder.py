@@ -8,7 +8,7 @@ that copies the folder to a web space copies only that.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from petition.errors import PetitionError, UsageError, listed
-from petition.whole_file import replace_whole
+from petition.whole_file import drafts_of, replace_whole
 
 LIST = ".petition-site.json"
 _FORMAT = 1
@@ -59,7 +59,8 @@ class SiteFolder:
             raise UsageError(f"{path} is a symbolic link", "Name the folder itself")
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is not a folder", "Name a new or an empty folder")
-        if path.exists() and any(path.iterdir()):
+        # A command that was killed before it had written the list has left no more than its draft.
+        if path.exists() and set(path.iterdir()) - set(drafts_of(path / LIST)):
             self._read_list()
 
     def _read_list(self) -> None:
@@ -104,6 +105,7 @@ class SiteFolder:
                     new[path], made[path] = data, before
         self._refuse_others(new)
         self._begin({**self._made, **made})
+        self._remove_drafts({LIST, *self._made, *made})
         outcome = SiteChanges()
         for path, data in sorted(new.items()):
             if _content(self.path / path) == data:
@@ -174,6 +176,16 @@ class SiteFolder:
             outcome.removed.append(path)
             if place.parent != self.path:
                 place.parent.rmdir()  # only an empty folder
+
+    def _remove_drafts(self, paths: Iterable[str]) -> None:
+        """Remove what a command that was killed has left beside the files that it was writing."""
+        for path in paths:
+            place = self.path / path
+            if place.parent.is_symlink() or not place.parent.is_dir():
+                continue
+            for draft in drafts_of(place):
+                with suppress(OSError):
+                    draft.unlink()
 
     def _write_list(self, made: Mapping[str, MadeFile]) -> None:
         files = {

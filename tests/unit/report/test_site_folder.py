@@ -93,3 +93,15 @@ def test_a_link_in_place_of_a_folder_is_not_followed(tmp_path):
     target = SiteFolder(site, "water", is_rehearsal=False)
     assert target.write({}, lambda day: {}, MONDAY).kept == ["ru/index.html"]
     assert (mine / "index.html").exists()
+
+
+def test_drafts_of_a_killed_command_are_removed_and_other_hidden_files_stay(tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / f".{LIST}.ab_12xyz").write_text("{")
+    write(site, "one")
+    (site / ".index.html.0a1b2c3d").write_text("half a page")
+    (site / ".index.html.by-hand").write_text("mine")
+    write(site, "one")
+    hidden = {path.name for path in site.iterdir() if path.name.startswith(".")}
+    assert hidden == {LIST, ".index.html.by-hand"}
