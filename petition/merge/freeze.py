@@ -290,14 +290,18 @@ def without(
     return replace(frozen, document=document)
 
 
-def signed_now(frozen: Frozen, campaign: Campaign) -> Frozen:
+def signed_now(frozen: Frozen, campaign: Campaign, shown: Callable[[str], str]) -> Frozen:
     """The letter with those who have signed by now, for readers who get no copy; its words stay.
 
+    `shown` is what everybody may read of a text of theirs.
     CampaignError if a signatory cannot be printed.
     """
     letter = campaign.letters.get(frozen.letter) or Letter(frozen.letter, {}, {})
     freezing = _Freezing(campaign, letter, (), Files.of(campaign))
     signed = freezing.signed()
+    signed["published"] = [
+        {name: shown(text) for name, text in one.items()} for one in signed["published"]
+    ]
     if freezing.problems:
         raise CampaignError(sorted(freezing.problems))
     document = copying.deepcopy(frozen.document) | {"signatories": signed}

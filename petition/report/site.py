@@ -142,7 +142,7 @@ def gather(log: Log, campaign: Campaign) -> Site:
     if newest is None or book is None:
         raise UsageError(f"{name} is no longer in the log", "Try again")
     _require_signatories(campaign)
-    frozen = signed_now(Frozen.from_json(newest.document), campaign)
+    frozen = signed_now(Frozen.from_json(newest.document), campaign, without_addresses)
     zone = ZoneInfo(frozen.timezone)
     shown = [entry for entry in book.entries if not entry.is_bounced and _is_known(entry)]
     recipients = list(_recipients(shown, book, campaign))
@@ -189,10 +189,7 @@ def _signed(frozen: Frozen, campaign: Campaign) -> Signed:
     for one in campaign.signatories:
         if one.signed_on:
             by_day[one.signed_on] = by_day.get(one.signed_on, 0) + 1
-    published = (
-        {key: without_addresses(text) for key, text in one.items()} for one in part["published"]
-    )
-    return Signed(tuple(published), part["total"], by_day)
+    return Signed(tuple(part["published"]), part["total"], by_day)
 
 
 _Told = tuple[ShownRecipient, Entry, str]  # with the name that the log has
