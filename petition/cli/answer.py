@@ -129,15 +129,21 @@ def answer(
             system.account_name(),
             public,
         )
+        at = log.now
+        is_marked = (public or not_public) and answers.mark_public(log, copy, answered)
+        if not_public and not is_marked:  # or words that were to be taken back would stay public
+            what = f"no answer of {copy.mailbox} has this status and these very words"
+            raise UsageError(what, f"See petition status --answers. {_NOTHING}")
         if not as_json:
             output.say(output.who(copy.name, copy.mailbox), "bold")
-        at = log.now
-        if not (public or not_public) or not answers.mark_public(log, copy, answered):
+        if not is_marked:
             at = answers.write_down(log, copy, answered)
         if as_json:
             output.json(place.origin | _record_json(copy, answered, stored, at))
             return
         _say(copy, answered, stored)
+        if not_public:
+            output.say("petition publish no longer quotes these words: publish the site again.")
         place.say_which()
 
 

@@ -290,7 +290,8 @@ class Edition:
         """For how long they have not answered, or what they said to which demand."""
         said = set(one.by_demand.values())
         in_part = not said <= AWAITED
-        days = "" if in_part or not one.is_waiting else self._status(Status.NONE)
+        # On the first day that is all there is to say, unless they put it off.
+        days = self._status(Status.NONE) if said == {Status.NONE} else ""
         if one.days:
             form = ("rest" if in_part else "waiting") if one.is_waiting else "after"
             days = self._form(form, one.days)

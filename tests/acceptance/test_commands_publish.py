@@ -97,8 +97,8 @@ def test_what_the_list_says_today_counts_and_is_not_guessed(campaign):
 def test_the_letter_is_there_without_a_recipient_and_signed_by_who_has_agreed_today(campaign):
     campaign.write(
         "signatories.csv",
-        "name,kind,email,publish\nRiver Friends,organisation,,no\n"
-        "Bea New,individual,bea@y.example,yes\n",
+        "name,kind,email,publish,role\nRiver Friends,organisation,,no,\n"
+        "Bea New,individual,bea@y.example,yes,bea@y.example\n",
     )
     site = publish(campaign)
     text = text_of(pages(site)["letter.html"])
@@ -338,6 +338,7 @@ def test_words_are_quoted_only_where_a_person_made_them_public(campaign):
     campaign.petition(*say, status=0)
     text = text_of(pages(publish(campaign))["answers.html"])
     assert "put off" in text
+    assert "Recipient 1 put off To the letter as a whole" in text  # and not "no answer yet"
     assert "The words are not public." in text
     assert "Ask" not in text
     told = campaign.petition(*say, "--public", "--json", status=0).json
@@ -351,6 +352,9 @@ def test_words_are_quoted_only_where_a_person_made_them_public(campaign):
     for page in ("answers.html", "index.html", "feed.xml"):
         shown = pages(publish(campaign))[page]
         assert "Ask […], [address] &lt;script&gt;" in shown
+    # Other words are not recorded beside those that were to be taken back.
+    campaign.petition(*say[:-1], "Ask BEN private", "--not-public", status=2)
+    assert "Ask […]" in "".join(pages(publish(campaign)).values())
     campaign.petition(*say, "--not-public", status=0)
     assert "Ask" not in text_of("".join(pages(publish(campaign)).values()))
 
