@@ -222,6 +222,8 @@ SpansText = Annotated[tuple[timedelta, ...], PlainValidator(_spans)]
 def _holidays(value: object) -> str | bool:
     if value is True:
         return True
+    if not isinstance(value, str):
+        raise fault("this is no country", f"{HOW_TO_WRITE}; or omit it")
     text = kinds.one_line(value)
     if not CODE.fullmatch(text):
         what = f"{quoted(text)} is neither a country nor a part of one"
