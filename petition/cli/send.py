@@ -278,6 +278,8 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
         return ExitStatus.LEFT
     if not count:
         return nothing_to_do(prepared, flags)
+    if flags.at and not flags.wait:
+        _require_open(prepared, flags.at)
     if flags.prints and waves:
         if waves.first <= datetime.now(UTC):
             what = f"--at: {output.when(waves.first)} is past, where some of the recipients are"
@@ -400,13 +402,18 @@ def _waves(prepared: Prepared, moment: Moment) -> Waves:
     if waves.all and waves.last <= now:
         what = "--at: that is past where any of the recipients are"
         raise UsageError(what, "Write another time, or omit --at and --each-in-their-zone")
-    pace = run_delivery.pace_of(prepared)
     for wave in waves.all:
-        if opens_at := pace.opens_after(max(wave.at, now)):
-            what = f"[pace] allows no letters at {output.when(max(wave.at, now))}, in "
-            hint = f"It does from {output.when(opens_at)}: change [pace], or the time"
-            raise UsageError(what + listed(wave.zones[:1], len(wave.zones)), hint)
+        zones = listed(wave.zones[:1], len(wave.zones))
+        _require_open(prepared, max(wave.at, now), f", in {zones}")
     return waves
+
+
+def _require_open(prepared: Prepared, at: datetime, where: str = "") -> None:
+    """UsageError if [pace] holds letters at a moment."""
+    if opens_at := run_delivery.pace_of(prepared).opens_after(at):
+        what = f"[pace] allows no letters at {output.when(at)}{where}"
+        hint = f"It does from {output.when(opens_at)}: change [pace], or the time"
+        raise UsageError(what, hint)
 
 
 def _send_in_waves(

@@ -262,3 +262,11 @@ def test_a_machine_that_slept_through_the_moment_does_not_send():
     with pytest.raises(UsageError, match="late"):
         wait_until(datetime.fromtimestamp(time.time() - 3600, UTC), what="Nothing.")
     wait_until(datetime.fromtimestamp(time.time() - 60, UTC), what="Nothing.")
+
+
+def test_a_moment_at_which_pace_holds_letters_is_refused_unless_the_run_waits(campaign):
+    campaign.change("petition.toml", "[pace]", '[pace]\nbetween = "08:00-20:00"')
+    at = ("send", "open-letter", "--dry-run", "--at")
+    assert "08:00" in campaign.petition(*at, "03:00", status=2).err
+    campaign.petition(*at, "03:00", "--wait", status=0)
+    campaign.petition(*at, "09:00", status=0)
