@@ -129,22 +129,25 @@ def answer(
             system.account_name(),
             public,
         )
-        at = log.now
-        is_marked = (public or not_public) and answers.mark_public(log, copy, answered)
-        if not_public and not is_marked:  # or words that were to be taken back would stay public
-            what = f"no answer of {copy.mailbox} has this status and these very words"
-            raise UsageError(what, f"See petition status --answers. {_NOTHING}")
-        if not as_json:
-            output.say(output.who(copy.name, copy.mailbox), "bold")
-        if not is_marked:
-            at = answers.write_down(log, copy, answered)
+        at = _record(log, copy, answered, marks=public or not_public)
         if as_json:
             output.json(place.origin | _record_json(copy, answered, stored, at))
             return
+        output.say(output.who(copy.name, copy.mailbox), "bold")
         _say(copy, answered, stored)
         if not_public:
             output.say("petition publish no longer quotes these words: publish the site again.")
         place.say_which()
+
+
+def _record(log: Log, copy: Copy, answered: NewAnswer, *, marks: bool) -> str:
+    """Write an answer down, or mark it if it is recorded already; the time of that."""
+    if marks and answers.mark_public(log, copy, answered):
+        return log.now
+    if marks and not answered.is_public:  # or words that were to be taken back would stay public
+        what = f"no answer of {copy.mailbox} has this status and these very words"
+        raise UsageError(what, f"See petition status --answers. {_NOTHING}")
+    return answers.write_down(log, copy, answered)
 
 
 def _one_of(text: str, known: tuple[StrEnum, ...], noun: str) -> StrEnum:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -142,6 +142,8 @@ class Inspection:
         for name in letters or sorted(campaign.letters):
             self.letters += 1
             self._look_at(name, log, campaign_id)
+        if not names and campaign.settings.publish.documents:
+            self.problems += _not_to_publish(campaign)
 
     def _look_at(self, name: str, log: Log | None, campaign_id: str) -> None:
         campaign = self.place.campaign
@@ -370,6 +372,17 @@ def inspect(
             seen = look_online(place, inspection.sizes, inspection.recipients)
             inspection.online, inspection.is_refused = seen
     return inspection
+
+
+def _not_to_publish(campaign: Campaign) -> list[Problem]:
+    """What petition publish would refuse; letters can be sent all the same."""
+    from petition.report.site import documents_of  # noqa: PLC0415 (few campaigns name any)
+
+    try:
+        documents_of(campaign)
+    except CampaignError as fault:
+        return [replace(one, level=Level.WARNING) for one in fault.problems]
+    return []
 
 
 def _who_had(log: Log, name: str, revision: int) -> set[str]:

@@ -168,7 +168,7 @@ def gather(log: Log, campaign: Campaign) -> Site:
         sign_mailto=sign.mailto.addr_spec if sign.mailto else "",
         sign_url=sign.url or "",
         url=f"{settings.publish.url.rstrip('/')}/" if settings.publish.url else "",
-        documents=_documents(campaign),
+        documents=documents_of(campaign),
     )
 
 
@@ -283,7 +283,8 @@ def _answers(recipients: list[_Told], hidden: Names, zone: ZoneInfo) -> Iterator
         )
 
 
-def _documents(campaign: Campaign) -> dict[str, bytes]:
+def documents_of(campaign: Campaign) -> dict[str, bytes]:
+    """What [publish] documents offers, by file name; CampaignError if one of them cannot be."""
     files, found, problems = Files.of(campaign), dict[str, bytes](), list[Problem]()
     line = campaign.lines.line_of(("publish", "documents"))
     for path in campaign.settings.publish.documents:

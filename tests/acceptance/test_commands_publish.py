@@ -367,3 +367,11 @@ def test_what_was_said_to_a_demand_is_quoted_with_it(campaign):
     text = text_of(pages(publish(campaign))["answers.html"])
     assert "We do. Cid Office Clerk [address] ," in text
     assert "met ( Clean the river )" in text
+
+
+def test_check_warns_of_documents_that_publish_refuses(campaign):
+    campaign.change("petition.toml", "press note.txt", "recipients.csv")
+    refused = campaign.petition("publish", "site", "--rehearsal", status=1).err
+    assert "recipients.csv" in refused
+    warned = campaign.petition("check", "--json", status=0).json["problems"]
+    assert [one["level"] for one in warned if "recipients.csv" in one["what"]] == ["warning"]
