@@ -51,6 +51,7 @@ from petition.prepare import (
 from petition.sending.circuit_breaker import CopyResult, RunResult
 from petition.sending.dispatch import Dispatch, Signature, keep_own_files
 from petition.sending.merging import person_of
+from petition.sending.rate_limit import Pace
 from petition.sending.retry import RetrySchedule
 from petition.smtp.dkim import load_key, public_record
 from petition.smtp.replies import Outcome
@@ -173,6 +174,8 @@ def send(
             raise UsageError(what, 'Write --at "2026-12-01 09:00"')
         moment = asked.ahead(zone, now) if asked and not local else None
         if print_schedule and moment:
+            if not (wait or place.is_rehearsal):
+                _require_open(Pace.of(place.settings.pace, zone.key), moment)
             send_later.print_schedule(moment, place.root)
             return
         flags = Flags(
@@ -279,7 +282,7 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
     if not count:
         return nothing_to_do(prepared, flags)
     if flags.at and not flags.wait:
-        _require_open(prepared, flags.at)
+        _require_open(run_delivery.pace_of(prepared), flags.at)
     if flags.prints and waves:
         if waves.first <= datetime.now(UTC):
             what = f"--at: {output.when(waves.first)} is past, where some of the recipients are"
@@ -404,13 +407,13 @@ def _waves(prepared: Prepared, moment: Moment) -> Waves:
         raise UsageError(what, "Write another time, or omit --at and --each-in-their-zone")
     for wave in waves.all:
         zones = listed(wave.zones[:1], len(wave.zones))
-        _require_open(prepared, max(wave.at, now), f", in {zones}")
+        _require_open(run_delivery.pace_of(prepared), max(wave.at, now), f", in {zones}")
     return waves
 
 
-def _require_open(prepared: Prepared, at: datetime, where: str = "") -> None:
+def _require_open(pace: Pace, at: datetime, where: str = "") -> None:
     """UsageError if [pace] holds letters at a moment."""
-    if opens_at := run_delivery.pace_of(prepared).opens_after(at):
+    if opens_at := pace.opens_after(at):
         what = f"[pace] allows no letters at {output.when(at)}{where}"
         hint = f"It does from {output.when(opens_at)}: change [pace], or the time"
         raise UsageError(what, hint)

@@ -270,3 +270,4 @@ def test_a_moment_at_which_pace_holds_letters_is_refused_unless_the_run_waits(ca
     assert "08:00" in campaign.petition(*at, "03:00", status=2).err
     campaign.petition(*at, "03:00", "--wait", status=0)
     campaign.petition(*at, "09:00", status=0)
+    campaign.petition("send", "open-letter", "--print-schedule", "--at", "03:00", status=2)
