@@ -193,22 +193,38 @@ class PostgresDatabase(Database):
         return {table: _json(columns, rows) for (table, columns), rows in named}
 
     def write_down(self, rows: Written, values: Values, also: Values | None = None) -> set[int]:
-        """Write it by one statement, and without an open transaction in one round trip."""
+        """Write it by one statement, and without an open transaction in one round trip.
+
+        The bytes of letters follow each by its own: as JSON they would take many times their size.
+        """
+        kept = [
+            {"copy": mark.copy, "bytes": mark.bytes, "owner": values["owner"]}
+            for mark in rows.marks
+            if mark.bytes is not None
+        ]
+        if kept:
+            rows = rows._replace(marks=[mark._replace(bytes=None) for mark in rows.marks])
         values = {**values, **self._tables("write_down", *rows)}
         with self._explained():
             if self._is_in_transaction:
-                written = self._connection.execute(_text("write_down"), values)
-                if also:
-                    self._connection.execute(_text("count_work"), also)
+                written = self._write(values, kept, also)
             else:
                 # Without BEGIN what one pipeline sends is one transaction.
                 with self._connection.pipeline():
                     settings = self._connection.execute(_text("share"))
-                    written = self._connection.execute(_text("write_down"), values)
-                    if also:
-                        self._connection.execute(_text("count_work"), also)
+                    written = self._write(values, kept, also)
                 self._require_durable(cast("Row", settings.fetchone()))
             return {row[0] for row in written}
+
+    def _write(
+        self, values: Values, kept: Sequence[Values], also: Values | None
+    ) -> psycopg.Cursor[Any]:
+        written = self._connection.execute(_text("write_down"), values)
+        for one in kept:
+            self._connection.execute(_text("keep_bytes"), one)
+        if also:
+            self._connection.execute(_text("count_work"), also)
+        return written
 
     def one(self, name: str, values: Values | None = None) -> Row | None:
         row: Row | None = self._execute(name, values).fetchone()

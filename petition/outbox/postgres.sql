@@ -36,6 +36,10 @@ counted AS (
 )
 SELECT id FROM changed
 
+-- :name keep_bytes
+-- Keep the bytes of a letter that was just marked.
+UPDATE copy SET bytes = :bytes WHERE id = :copy AND state || '' = 'sending' AND owner = :owner
+
 -- :name begin_looking
 -- Begin a transaction that sees the log as it is at one moment.
 BEGIN ISOLATION LEVEL REPEATABLE READ

@@ -96,6 +96,8 @@ def test_a_copy_that_changed_since_it_was_read_is_not_marked(
 
     run_steps(log, steps)
     assert [event.to_state for event in log.events()] == ["queued"]
+    [copy] = log.copies("open")
+    assert copy.data is None
 
 
 @pytest.mark.parametrize("end", [State.DEFERRED, State.FAILED, State.QUEUED])
