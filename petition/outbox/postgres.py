@@ -9,6 +9,7 @@ the lock cannot write any more.
 """
 
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,10 @@ _FETCHED = 1000  # rows at a time, where there may be millions
 _SETTINGS = ("no_time_limit", "settings", "no_idle_limit")  # of each connection, in this order
 _OF_WORKERS = ("worker", "dispatch", "turn")
 _INSERTED = re.compile(r"INSERT INTO (\w+) \(([^)]*)\)\s+VALUES \((?:%s,\s*)*%s\)")
+
+
+# A connection that ends amid a pipeline is reported by our own error alone.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 class _Bool(Dumper):
