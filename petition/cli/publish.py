@@ -32,9 +32,9 @@ def publish(
             refuse_rehearsal(place, "there is nothing to publish")
         log, campaign = place.existing_log, place.campaign
         prepare.leave_out_forgotten(campaign, log)
-        found = site.gather(log, campaign)
-        target = SiteFolder(folder, found.campaign_id, is_rehearsal=found.is_rehearsal)
         notes: list[str] = []
+        found = site.gather(log, campaign, notes)
+        target = SiteFolder(folder, found.campaign_id, is_rehearsal=found.is_rehearsal)
         files = site_pages.files_of(found, notes)
         outcome = target.write(
             files,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from petition.address import folded
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.names import nearest_hint, quoted
-from petition.campaign.people import RowRefused
+from petition.campaign.people import ListJudge, Person
 from petition.campaign.tables import yes_or_no
 from petition.errors import CampaignError, Problem, UsageError
 from petition.merge.attachments import Files
@@ -23,7 +23,7 @@ from petition.merge.open_letter import OpenLetter
 from petition.outbox.answers import Answer, Status
 from petition.outbox.erasure import frozen_letters
 from petition.outbox.log import Log
-from petition.outbox.models import FrozenLetter
+from petition.outbox.models import Copy, FrozenLetter
 from petition.report.ledger import Entry, Ledger, ledger
 from petition.report.public import Names, office_of, organisation_of, without_addresses
 from petition.template.fields import CellRefused
@@ -129,11 +129,11 @@ def letter_to_publish(log: Log, campaign: Campaign) -> str:
     raise UsageError(what, hint)
 
 
-def gather(log: Log, campaign: Campaign) -> Site:
-    """Everything that the site tells.
+def gather(log: Log, campaign: Campaign, notes: list[str]) -> Site:
+    """Everything that the site tells; `notes` gets what a person should know of it.
 
-    CampaignError if the signatories, a document or the column `public` are not clear; MergeRefused
-    if the letter cannot be shown without a recipient.
+    CampaignError if the lists, the signatories, a document or the column `public` are not clear;
+    MergeRefused if the letter cannot be shown without a recipient.
     """
     settings, name = campaign.settings, letter_to_publish(log, campaign)
     with log.at_one_moment():
@@ -145,7 +145,7 @@ def gather(log: Log, campaign: Campaign) -> Site:
     frozen = signed_now(Frozen.from_json(newest.document), campaign, without_addresses)
     zone = ZoneInfo(frozen.timezone)
     shown = [entry for entry in book.entries if not entry.is_bounced and _is_known(entry)]
-    recipients = list(_recipients(shown, book, campaign))
+    recipients = list(_recipients(shown, book, campaign, notes))
     hidden = _hide_names(recipients, book)
     heard = [one.at.astimezone(zone).date() for entry in shown for one in entry.standing.answers]
     sign = settings.sign
@@ -195,19 +195,22 @@ def _signed(frozen: Frozen, campaign: Campaign) -> Signed:
 _Told = tuple[ShownRecipient, Entry, str]  # with the name that the log has
 
 
-def _recipients(shown: list[Entry], book: Ledger, campaign: Campaign) -> Iterator[_Told]:
-    rows = _rows(campaign, {entry.copy.file for entry in shown})
+def _recipients(
+    shown: list[Entry], book: Ledger, campaign: Campaign, notes: list[str]
+) -> Iterator[_Told]:
+    rows = _Rows(campaign, {entry.copy.file for entry in shown})
     all_named = campaign.settings.publish.names
-    problems: list[Problem] = []
     numbers = {entry.copy.id: number for number, entry in enumerate(book.entries, start=1)}
+    lost = 0
     for entry in shown:
         copy = entry.copy
-        file, line, fields = rows.get(copy.folded, (copy.file, copy.line, copy.fields))
-        said = fields.get(PUBLIC, "")
-        is_named = yes_or_no(said)
-        if is_named is None:
-            problems.append(Problem(file, line, f"public is {quoted(said)}", 'Write "yes" or "no"'))
-        is_named = bool(is_named) or (all_named and not said.strip())
+        found = rows.of(copy)
+        fields = found[0].fields if found else copy.fields
+        said = fields.get(PUBLIC, "").strip()
+        is_named = bool(yes_or_no(said)) or (all_named and not said)
+        if is_named and not found:  # they may have been taken off the list to be named no more
+            is_named, lost = False, lost + 1
+        is_named = is_named and not any(map(_says_no, found))
         by_demand = {one.id: entry.standing.to_demand(one.id) for one in book.demands}
         recipient = ShownRecipient(
             numbers[copy.id],
@@ -222,27 +225,58 @@ def _recipients(shown: list[Entry], book: Ledger, campaign: Campaign) -> Iterato
             {"": entry.standing.said()} | by_demand,
         )
         yield recipient, entry, copy.name
-    if problems:
-        raise CampaignError(problems)
+    if lost:
+        who = "1 recipient is" if lost == 1 else f"{lost:,} recipients are"
+        notes.append(f"{who} no longer on the list, and not named.")
 
 
-def _rows(campaign: Campaign, files: set[str]) -> dict[str, tuple[str, int, Mapping[str, str]]]:
-    """The rows of the lists as they are now, by mailbox: what they say today counts."""
-    found: dict[str, tuple[str, int, Mapping[str, str]]] = {}
-    for key, file in campaign.settings.people.items():
-        if file not in files or not (campaign.root / file.partition("#")[0]).exists():
-            continue  # of a list that is gone, the log has what it said
-        problems: list[Problem] = []
-        people = campaign.people(key, problems)
-        if people is None:
-            raise CampaignError(problems)
-        for row in people.table.rows():
-            try:
-                address = folded(people.addr_spec_of(row))
-            except RowRefused:
+class _Rows:
+    """The rows of the lists as they are now: what they say today counts."""
+
+    def __init__(self, campaign: Campaign, files: set[str]) -> None:
+        self._by_address: dict[str, Person] = {}
+        self._by_id: dict[tuple[str, str], Person] = {}
+        sheets = {file.partition("#")[0] for file in files}  # of a book whose sheet is not said
+        for key, file in campaign.settings.people.items():
+            path = campaign.root / file.partition("#")[0]
+            if not (file in files or file in sheets) or not path.exists():
                 continue
-            found[address] = file, row.line, row.cells
-    return found
+            for row in _read(campaign, key):
+                self._by_address[folded(row.mailbox.addr_spec)] = row
+                if row.id:
+                    self._by_id[row.file, row.id] = row
+
+    def of(self, copy: Copy) -> list[Person]:
+        """Those who have the address of a copy, or the id of its row."""
+        found = self._by_address.get(copy.folded), self._by_id.get((copy.file, copy.row_id))
+        return [row for row in found if row]
+
+
+def _read(campaign: Campaign, key: str) -> list[Person]:
+    """The people of a list; CampaignError if one of its rows has errors: who is it about?"""
+    rows, problems = list[Person](), list[Problem]()
+    if people := campaign.people(key, problems):
+        judge = ListJudge(people)
+        for block in people.table.blocks():
+            found, wrong = judge(block)
+            rows += found
+            problems += wrong
+        problems += filter(None, map(_unclear, rows))
+    if wrong := [one for one in problems if one.is_error]:
+        raise CampaignError(wrong)
+    return rows
+
+
+def _unclear(row: Person) -> Problem | None:
+    said = row.fields.get(PUBLIC, "")
+    if yes_or_no(said) is not None:
+        return None
+    return Problem(row.file, row.line, f"public is {quoted(said)}", 'Write "yes" or "no"')
+
+
+def _says_no(row: Person) -> bool:
+    said = row.fields.get(PUBLIC, "").strip()
+    return bool(said) and not yes_or_no(said)
 
 
 def _hide_names(recipients: list[_Told], book: Ledger) -> Names:

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from zipfile import ZipFile
 
 import pytest
 
@@ -54,6 +55,24 @@ def pages(site: Path) -> dict[str, str]:
     return {path.relative_to(site).as_posix(): path.read_text(encoding="utf-8") for path in found}
 
 
+def write_sheet(path: Path, rows: list[list[str]]) -> None:
+    """A workbook with one sheet of texts."""
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    parts = {
+        "_rels/.rels": ("officeDocument", "xl/workbook.xml"),
+        "xl/_rels/workbook.xml.rels": ("worksheet", "s.xml"),
+    }
+    with ZipFile(path, "w") as packed:
+        for name, (kind, target) in parts.items():
+            link = f"<Relationship Id='r' Type='{office}/{kind}' Target='{target}'/>"
+            packed.writestr(name, f"<Relationships>{link}</Relationships>")
+        sheet = "<sheets><sheet name='S' sheetId='1' r:id='r'/></sheets>"
+        packed.writestr("xl/workbook.xml", f"<workbook xmlns:r='{office}'>{sheet}</workbook>")
+        filled = ("".join(f"<c t='str'><v>{cell}</v></c>" for cell in cells) for cells in rows)
+        data = "".join(f"<row>{cells}</row>" for cells in filled)
+        packed.writestr("xl/s.xml", f"<worksheet><sheetData>{data}</sheetData></worksheet>")
+
+
 def text_of(page: str) -> str:
     body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]+>", " ", body).split())
@@ -90,8 +109,51 @@ def test_what_the_list_says_today_counts_and_is_not_guessed(campaign):
     answer = campaign.petition("publish", "site", "--rehearsal", status=1)
     assert "recipients.csv:2" in answer.err
     assert "perhaps" in answer.err
-    (campaign.root / "recipients.csv").unlink()  # then the log has the last word
-    assert "Cid Office" in text_of(pages(publish(campaign))["answers.html"])
+
+
+def test_who_is_not_found_in_the_list_of_today_is_shown_by_office_only(campaign):
+    campaign.change("petition.toml", "[publish]", "[publish]\nnames = true")
+    campaign.change("recipients.csv", "p2,p2@", "p2,new@")  # the no is found by the id
+    text = text_of(pages(publish(campaign))["answers.html"])
+    assert "Dee Other Chair" in text
+    assert "Ben Private" not in text
+    campaign.change("recipients.csv", "p4,p4@", "p5,p5@")
+    for go_on in (lambda: None, (campaign.root / "recipients.csv").unlink):
+        go_on()
+        answer = campaign.petition("publish", "site", "--rehearsal", "--json", status=0)
+        assert len(answer.json["notes"]) == 1
+        everything = "".join(pages(campaign.root / "site").values())
+        assert "Dee Other" not in everything
+        assert "Ben Private" not in everything
+        assert "Water plc" in everything
+
+
+def test_what_a_sheet_that_is_not_named_says_today_counts(campaign):
+    settings = '[people]\nrecipients = "a.xlsx"\n\n[sender]'
+    campaign.change("petition.toml", "[sender]", settings)
+    heading, row = ["email", "town", "name", "public"], ["p8@x.example", "", "Eve Sheet", "yes"]
+    write_sheet(campaign.root / "a.xlsx", [heading, row])
+    campaign.petition("send", "open-letter", status=0)
+    assert "Eve Sheet" in "".join(pages(publish(campaign)).values())
+    write_sheet(campaign.root / "a.xlsx", [heading, [*row[:-1], "no"]])
+    assert "Eve Sheet" not in "".join(pages(publish(campaign)).values())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"id,email\n\xff\xfe",
+        b"id,email,name\np3,p3 at x.example,Cid Office\n",
+        b"id,email,name\np3,p3@x.example,Cid Office\np9,p3@x.example,Cid Office\n",
+        b"id,name\np3,Cid Office\n",
+        "email,name,role\np3@x.example,Cid Office,Clerk \u202eevil\n".encode(),
+    ],
+)
+def test_a_list_with_errors_is_not_published(campaign, wrong):
+    campaign.write("recipients.csv", wrong)
+    answer = campaign.petition("publish", "site", "--rehearsal", status=1)
+    assert "recipients.csv:" in answer.err
+    assert not (campaign.root / "site").exists()
 
 
 def test_the_letter_is_there_without_a_recipient_and_signed_by_who_has_agreed_today(campaign):
@@ -251,10 +313,10 @@ def test_links_within_the_site_are_relative_and_lead_somewhere(campaign):
 
 
 def test_cells_and_settings_stay_data(campaign):
-    rows = PEOPLE.replace("Clerk p3", "Clerk \u202eevil \u2066p3").replace(
-        "Water plc", '"=1+1 <img src=x onerror=alert(1)> https://evil.example"'
-    )
-    campaign.write("recipients.csv", rows)
+    cell = '"=1+1 <img src=x onerror=alert(1)> https://evil.example"'
+    campaign.write("recipients.csv", PEOPLE.replace("Water plc", cell))
+    answer = ("answer", "p3", "stalled", "--quote", "Later \u202eevil \u2066.", "--public")
+    campaign.petition(*answer, status=0)
     signed = f'name,role,publish\n"{HOSTILE}","</li><script>alert(2)</script>",yes\n'
     campaign.write("signatories.csv", signed)
     site = publish(campaign)
