@@ -142,7 +142,11 @@ def gather(log: Log, campaign: Campaign, notes: list[str]) -> Site:
     if newest is None or book is None:
         raise UsageError(f"{name} is no longer in the log", "Try again")
     _require_signatories(campaign)
-    frozen = signed_now(Frozen.from_json(newest.document), campaign, without_addresses)
+    sent = Frozen.from_json(newest.document)
+    frozen = signed_now(sent, campaign, without_addresses)
+    if sent.document["signatories"]["published"] and not campaign.signatories:
+        file = settings.people["signatories"]
+        notes.append(f"The letter named signatories when it was sent; {file} has none any more.")
     zone = ZoneInfo(frozen.timezone)
     shown = [entry for entry in book.entries if not entry.is_bounced and _is_known(entry)]
     recipients = list(_recipients(shown, book, campaign, notes))

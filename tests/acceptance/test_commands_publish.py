@@ -183,6 +183,18 @@ def test_a_list_of_signatories_with_errors_is_not_published(campaign):
     assert not (campaign.root / "site").exists()
 
 
+def test_it_says_so_when_all_who_had_signed_are_gone(campaign):
+    def notes() -> list[str]:
+        return campaign.petition("publish", "site", "--rehearsal", "--json", status=0).json["notes"]
+
+    assert notes() == []
+    campaign.write("signatories.csv", "name,kind,publish\n")
+    assert len(notes()) == 1
+    (campaign.root / "signatories.csv").unlink()
+    assert len(notes()) == 1
+    assert "signatories.csv" in notes()[0]
+
+
 def test_a_letter_that_is_written_anew_does_not_change_what_was_sent(campaign):
     campaign.write("letters/open-letter.md", "---\nto: recipients\nsubject: X\n---\n{{ broken\n")
     assert "must be clean" in text_of(pages(publish(campaign))["letter.html"])
