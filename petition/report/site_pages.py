@@ -353,7 +353,9 @@ class Edition:
             if answers:
                 yield tag("h2", heading)
                 yield from map(self._quotation, answers)
-        yield tag("p", words["counts"], class_="soft go")
+        is_anybody_named = any(one.name for one in site.recipients)
+        told = [words["counts"], *([] if is_anybody_named else [words["by_office"]])]
+        yield tag("p", " ".join(told), class_="soft go")
 
     def _quotation(self, one: ShownAnswer) -> Html:
         # What a person noted down is in a language that is not known.

@@ -11,6 +11,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from petition.report.site_pages import WORDS
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 
@@ -181,6 +182,15 @@ def test_a_list_of_signatories_with_errors_is_not_published(campaign):
     answer = campaign.petition("publish", "site", "--rehearsal", status=1)
     assert "signatories.csv:2" in answer.err
     assert not (campaign.root / "site").exists()
+
+
+def test_recipients_are_said_to_be_shown_by_office_only_if_nobody_is_named(campaign):
+    words = WORDS["en"]["by_office"]
+    assert words not in pages(publish(campaign))["answers.html"]  # Cid Office is named
+    campaign.change("recipients.csv", ",,yes\n", ",,no\n")
+    assert words in pages(publish(campaign))["answers.html"]
+    campaign.change("petition.toml", "[publish]", "[publish]\nnames = true")
+    assert words not in pages(publish(campaign))["answers.html"]
 
 
 def test_it_says_so_when_all_who_had_signed_are_gone(campaign):
