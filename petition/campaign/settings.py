@@ -430,7 +430,7 @@ class PublishSettings(SettingsTable):
     """[publish]: the public site of the campaign."""
 
     letter: kinds.OneLine | None = None
-    url: kinds.WebAddress | None = None
+    url: kinds.FolderAddress | None = None
     names: bool = False
     documents: Annotated[tuple[kinds.InnerPath, ...], Field(strict=False)] = ()
 

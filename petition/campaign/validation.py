@@ -381,6 +381,14 @@ def _web_address(value: object) -> str:
     return text
 
 
+def _folder_address(value: object) -> str:
+    text = _web_address(value)
+    if found := re.search(r"[?#]", text):
+        what = f"{quoted(text)} is not the address of a folder: it has a {found[0]}"
+        raise fault(what, 'Write one as "https://host.org/letter/"')
+    return text
+
+
 def _https_address(value: object) -> str:
     text = _web_address(value)
     parts = urlsplit(text)
@@ -458,6 +466,7 @@ CampaignId = Annotated[str, PlainValidator(_campaign_id)]
 InnerPath = Annotated[str, PlainValidator(_inner_path)]
 Host = Annotated[str, PlainValidator(_host)]
 WebAddress = Annotated[str, PlainValidator(_web_address)]
+FolderAddress = Annotated[str, PlainValidator(_folder_address)]
 HttpsAddress = Annotated[str, PlainValidator(_https_address)]
 Tenant = Annotated[str, PlainValidator(_tenant)]
 Auth = Literal["password", "xoauth2", "oauth"]

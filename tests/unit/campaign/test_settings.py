@@ -249,6 +249,9 @@ def test_every_key_of_the_contract_is_read(folder):
             "url in [inbox]: ... U+000D",
         ),
         ("unsubscribe.url = 'a'", 1, 'url in [unsubscribe]: "a" is not a web address'),
+        ("publish.url = 'https://a.example/?b'", 1, "url in [publish]: ... a ?"),
+        ("publish.url = 'https://a.example/#b'", 1, "url in [publish]: ... a #"),
+        ("publish.url = 'a/'", 1, 'url in [publish]: "a/" is not a web address'),
         ("unsubscribe.url = 'http://['", 1, "url in [unsubscribe]: this is not a URL"),
         (
             "log.database = 'postgresql://u:pw@h/x'",
