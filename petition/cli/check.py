@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -142,7 +143,7 @@ class Inspection:
         for name in letters or sorted(campaign.letters):
             self.letters += 1
             self._look_at(name, log, campaign_id)
-        if not names and campaign.settings.publish.documents:
+        if not names:
             self.problems += _not_to_publish(campaign)
 
     def _look_at(self, name: str, log: Log | None, campaign_id: str) -> None:
@@ -376,13 +377,20 @@ def inspect(
 
 def _not_to_publish(campaign: Campaign) -> list[Problem]:
     """What petition publish would refuse; letters can be sent all the same."""
-    from petition.report.site import documents_of  # noqa: PLC0415 (few campaigns name any)
+    fronts = [one.front for one in campaign.letters.values() if one.texts]
+    names = sorted({front.to for front in fronts if front.kind == "personal"})
+    lists = [people for name in names if (people := campaign.people(name, []))]
+    lists = [people for people in lists if "public" in people.columns]
+    if not (lists or campaign.settings.publish.documents):
+        return []
+    from petition.report.site import documents_of, unclear_public  # noqa: PLC0415 (few need it)
 
+    problems = list(chain.from_iterable(map(unclear_public, lists)))
     try:
         documents_of(campaign)
     except CampaignError as fault:
-        return [replace(one, level=Level.WARNING) for one in fault.problems]
-    return []
+        problems += fault.problems
+    return [replace(one, level=Level.WARNING) for one in problems]
 
 
 def _who_had(log: Log, name: str, revision: int) -> set[str]:

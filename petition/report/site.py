@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from petition.address import folded
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.names import nearest_hint, quoted
-from petition.campaign.people import ListJudge, Person
+from petition.campaign.people import ListJudge, PeopleList, Person
 from petition.campaign.tables import yes_or_no
 from petition.errors import CampaignError, Problem, UsageError
 from petition.merge.attachments import Files
@@ -265,17 +265,21 @@ def _read(campaign: Campaign, key: str) -> list[Person]:
             found, wrong = judge(block)
             rows += found
             problems += wrong
-        problems += filter(None, map(_unclear, rows))
+        problems += unclear_public(people)
     if wrong := [one for one in problems if one.is_error]:
         raise CampaignError(wrong)
     return rows
 
 
-def _unclear(row: Person) -> Problem | None:
-    said = row.fields.get(PUBLIC, "")
-    if yes_or_no(said) is not None:
-        return None
-    return Problem(row.file, row.line, f"public is {quoted(said)}", 'Write "yes" or "no"')
+def unclear_public(people: PeopleList) -> Iterator[Problem]:
+    """The rows of which the column `public` says neither yes nor no."""
+    if PUBLIC not in people.columns:
+        return
+    mark = people.cell(PUBLIC)
+    for row in people.table.rows():
+        if yes_or_no(said := row.cells[PUBLIC]) is None:
+            what, hint = f"public is {quoted(said)}", 'Write "yes" or "no"'
+            yield Problem(people.file, row.line, what, hint, mark=mark, gathers=True)
 
 
 def _says_no(row: Person) -> bool:

@@ -459,3 +459,14 @@ def test_check_warns_of_documents_that_publish_refuses(campaign):
     assert "recipients.csv" in refused
     warned = campaign.petition("check", "--json", status=0).json["problems"]
     assert [one["level"] for one in warned if "recipients.csv" in one["what"]] == ["warning"]
+
+
+def test_check_warns_of_a_column_public_that_publish_refuses(campaign):
+    assert campaign.petition("check", "--json", status=0).json["problems"] == []
+    campaign.change("recipients.csv", ",,yes\n", ",,maybe\n")
+    campaign.petition("publish", "site", "--rehearsal", status=1)
+    warned = campaign.petition("check", "--json", status=0).json["problems"]
+    assert [(one["level"], one["file"], one["line"]) for one in warned] == [
+        ("warning", "recipients.csv", 4)
+    ]
+    campaign.petition("send", "open-letter", status=0)  # letters can be sent all the same
