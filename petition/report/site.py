@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from petition.address import folded
 from petition.campaign.folder import SETTINGS_FILE, Campaign
-from petition.campaign.names import nearest_hint, quoted
+from petition.campaign.names import folded_name, nearest_hint, quoted
 from petition.campaign.people import ListJudge, PeopleList, Person
 from petition.campaign.tables import yes_or_no
 from petition.errors import CampaignError, Problem, UsageError
@@ -209,12 +209,12 @@ def _recipients(
     for entry in shown:
         copy = entry.copy
         found = rows.of(copy)
-        fields = found[0].fields if found else copy.fields
+        fields = found.fields if found else copy.fields
         said = fields.get(PUBLIC, "").strip()
         is_named = bool(yes_or_no(said)) or (all_named and not said)
         if is_named and not found:  # they may have been taken off the list to be named no more
             is_named, lost = False, lost + 1
-        is_named = is_named and not any(map(_says_no, found))
+        is_named = is_named and not rows.forbid(copy)
         by_demand = {one.id: entry.standing.to_demand(one.id) for one in book.demands}
         recipient = ShownRecipient(
             numbers[copy.id],
@@ -240,20 +240,33 @@ class _Rows:
     def __init__(self, campaign: Campaign, files: set[str]) -> None:
         self._by_address: dict[str, Person] = {}
         self._by_id: dict[tuple[str, str], Person] = {}
+        self._refused: set[str | tuple[str, str]] = set()  # addresses and ids of rows with a no
         sheets = {file.partition("#")[0] for file in files}  # of a book whose sheet is not said
         for key, file in campaign.settings.people.items():
             path = campaign.root / file.partition("#")[0]
             if not (file in files or file in sheets) or not path.exists():
                 continue
             for row in _read(campaign, key):
-                self._by_address[folded(row.mailbox.addr_spec)] = row
+                address, said = folded(row.mailbox.addr_spec), row.fields.get(PUBLIC, "").strip()
+                self._by_address[address] = row
                 if row.id:
                     self._by_id[row.file, row.id] = row
+                if said and not yes_or_no(said):
+                    self._refused |= {address, (row.file, row.id)}
 
-    def of(self, copy: Copy) -> list[Person]:
-        """Those who have the address of a copy, or the id of its row."""
-        found = self._by_address.get(copy.folded), self._by_id.get((copy.file, copy.row_id))
-        return [row for row in found if row]
+    def of(self, copy: Copy) -> Person | None:
+        """Who has the address of a copy, or the id of its row and the same name."""
+        if found := self._by_address.get(copy.folded):
+            return found
+        # The id alone may be somebody else's by now, where a list numbers its rows.
+        found = self._by_id.get((copy.file, copy.row_id))
+        same = found and folded_name(found.mailbox.display_name) == folded_name(copy.name)
+        return found if same else None
+
+    def forbid(self, copy: Copy) -> bool:
+        """Whether a row with the address or the id says no."""
+        by_id = bool(copy.row_id) and (copy.file, copy.row_id) in self._refused
+        return by_id or copy.folded in self._refused
 
 
 def _read(campaign: Campaign, key: str) -> list[Person]:
@@ -280,11 +293,6 @@ def unclear_public(people: PeopleList) -> Iterator[Problem]:
         if yes_or_no(said := row.cells[PUBLIC]) is None:
             what, hint = f"public is {quoted(said)}", 'Write "yes" or "no"'
             yield Problem(people.file, row.line, what, hint, mark=mark, gathers=True)
-
-
-def _says_no(row: Person) -> bool:
-    said = row.fields.get(PUBLIC, "").strip()
-    return bool(said) and not yes_or_no(said)
 
 
 def _hide_names(recipients: list[_Told], book: Ledger) -> Names:

@@ -129,6 +129,15 @@ def test_who_is_not_found_in_the_list_of_today_is_shown_by_office_only(campaign)
         assert "Water plc" in everything
 
 
+def test_an_id_that_is_somebody_elses_by_now_names_nobody(campaign):
+    campaign.change("recipients.csv", "p3,p3@x.example,Cid", "p3,new@x.example,Cid")
+    assert "Cid Office" in text_of(pages(publish(campaign))["answers.html"])
+    campaign.change("recipients.csv", "Cid Office", "Fay New")
+    text = text_of(pages(publish(campaign))["answers.html"])
+    assert "Cid Office" not in text
+    assert "Fay New" not in text
+
+
 def test_what_a_sheet_that_is_not_named_says_today_counts(campaign):
     settings = '[people]\nrecipients = "a.xlsx"\n\n[sender]'
     campaign.change("petition.toml", "[sender]", settings)
