@@ -185,14 +185,18 @@ class Connection:
                 self._leave(partial(self._permit_slowly, copy))
                 return
             parts.run.mark(self._mark, self._conversation.may_go)
+        except Exception as fault:  # noqa: BLE001 (the dot must not go, whatever it is)
+            self._conversation.may_go(False, fault)
+            return
+        try:
             while copy:  # while the disk works
                 self._ahead = parts.merging.letter(copy)
                 copy = self._copy_ahead()  # of the one before no letter could be made
                 if copy and parts.merging.has_to_wait(copy):
                     parts.prefetch.give_back(copy)
                     break
-        except Exception as fault:  # noqa: BLE001 (the dot must not go, whatever it is)
-            self._conversation.may_go(False, fault)
+        except Exception as fault:  # noqa: BLE001 (of the letter after this one, which goes)
+            parts.results.fail(fault)
 
     async def _permit_slowly(self, copy: Copy | None) -> None:
         """The same, where something has to be waited for."""
@@ -201,9 +205,12 @@ class Connection:
             await parts.run.begin()
             marked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             parts.run.mark(self._mark, partial(resolve, marked))
-            while copy:
-                self._ahead = await parts.merging.provided_letter(copy)
-                copy = self._copy_ahead()
+            try:
+                while copy:
+                    self._ahead = await parts.merging.provided_letter(copy)
+                    copy = self._copy_ahead()
+            except Exception as fault:  # noqa: BLE001 (of the letter after this one, which goes)
+                parts.results.fail(fault)
             if may_go := await marked:
                 await self._pace.wait_for_dot()
         except Exception as fault:  # noqa: BLE001 (the dot must not go, whatever it is)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from petition.campaign.settings import PaceSettings
+from petition.outbox.models import Copy
+from petition.sending.merging import CopyMerger, MergedCopy
 from petition.smtp.replies import Outcome, Stage
 from petition.smtp.session import Session
 from tests.integration.scene import Scene, play
@@ -324,3 +326,22 @@ def test_the_mark_of_a_letter_is_durable_before_its_dot(tmp_path: Path):
     assert len(marked) >= 2
     assert min(marked) >= 0  # whatever arrived was marked before
     assert max(marked) <= 1  # and no more than one letter ahead of it
+
+
+@pytest.mark.parametrize("pace", [PaceSettings(), PaceSettings(rate="1000/s")])
+def test_a_fault_of_the_letter_after_it_keeps_no_letter_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pace: PaceSettings
+):
+    scene = Scene(tmp_path, people=3)
+    scene.pace = pace
+    merged = CopyMerger.letter
+
+    def breaks(self: CopyMerger, copy: Copy) -> MergedCopy | None:
+        if copy.row_id == "p2":
+            raise ValueError("a fault of ours")
+        return merged(self, copy)
+
+    monkeypatch.setattr(CopyMerger, "letter", breaks)
+    with pytest.raises(ValueError, match="a fault of ours"):
+        play(scene, {})
+    assert scene.states == ["sent", "queued", "queued"]
