@@ -181,13 +181,12 @@ class Run:
             "past": past,
             "known": list(known),
         }
+        return await self._committer.commit(partial(self._read, limit, values))
 
-        def step(database: Database) -> list[Copy]:
-            copies = self._ready(database, limit, values | {"now": self._log.now})
-            self._refuse_altered(copies)
-            return copies
-
-        return await self._committer.commit(step)
+    def _read(self, limit: int, values: Values, database: Database) -> list[Copy]:
+        copies = self._ready(database, limit, {**values, "now": self._log.now})
+        self._refuse_altered(copies)
+        return copies
 
     def _ready(self, database: Database, limit: int, values: Values) -> list[Copy]:
         copies = copies_of(database.all("due", {**values, "limit": limit}))
@@ -261,7 +260,8 @@ class Run:
         """The results, and with them the marks of the letters that come next."""
         if not rows:
             return []
-        database, now = self._log.database, self._log.now
+        database, times = self._log.database, self._log.now_and_horizon()
+        now = str(times["now"])
         marks = [row for row in rows if isinstance(row, CopyMark)]
         outcomes = [row for row in rows if isinstance(row, CopyOutcome)]
         self._skip_answered(database, marks, now)
@@ -277,9 +277,7 @@ class Run:
             [one.row(start) for one, start in starts], list(map(self._row_of, allowed)), events
         )
         values = {"owner": self.owner, "login": allowed[0].login if allowed else ""}
-        changed = database.write_down(
-            written, values | self._log.now_and_horizon(), self._work_done(outcomes)
-        )
+        changed = database.write_down(written, values | times, self._work_done(outcomes))
         marked = {mark.copy.id for mark in allowed} & changed
         if missed := [one.copy.id for one in marks if one.copy.id not in marked]:
             self._skip_missed(database, missed)

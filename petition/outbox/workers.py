@@ -19,7 +19,7 @@ machines need not agree.
 import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -261,19 +261,12 @@ class SharedRun(Run):
         self._damaged: list[int] = []
         self.damage: LogDamaged | None = None
 
-    async def fetch(
-        self,
-        limit: int,
-        *,
-        full: Sequence[str] = (),
-        past: int = 0,
-        known: Iterable[int] = (),
-    ) -> list[Copy]:
+    def _read(self, limit: int, values: Values, database: Database) -> list[Copy]:
         """The same, but for rows that cannot be read: the others go."""
-        known = list(known)
+        known = cast("list[int]", values["known"])
         while True:
             try:
-                return await super().fetch(limit, full=full, past=past, known=known + self._damaged)
+                return super()._read(limit, {**values, "known": known + self._damaged}, database)
             except LogDamaged as fault:
                 self.damage = fault
                 if len(self._found) == 1:
