@@ -240,7 +240,7 @@ class Log:
         values = {"login": login} | self.now_and_horizon()
         return self.database.run("attempts_from_now", values) > 0
 
-    def now_and_horizon(self) -> dict[str, object]:
+    def now_and_horizon(self) -> dict[str, str]:
         """The time, and a day later: an attempt beyond that was counted by a wrong clock."""
         now = self.clock()
         return {"now": stamp(now), "horizon": stamp(now + DAY)}

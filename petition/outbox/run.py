@@ -39,7 +39,7 @@ class CopyOutcome(NamedTuple):
     copy: Copy  # as it was read
     state: State  # sent, deferred, failed, uncertain, or queued (released)
     charge: bool  # whether this was an attempt
-    reason: str = ""  # in words, where there is no reply
+    reason: str = ""  # in words, beside the reply; "" for a letter that was just sent
     due_at: datetime | None = None  # of a deferred copy
     letter_date: datetime | None = None  # its Date header, kept from the first attempt on
     reply_code: int | None = None
@@ -126,7 +126,7 @@ def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> No
 
 
 class Run:
-    """Sends the chosen copies of one letter from a log that this process owns.
+    """Marks and records the chosen copies of one letter in a log that this process owns.
 
     The log's connection is the run's until `close`. Without an `owner` it is somebody new;
     `is_shared` says that other runs send from the log at the same time. All its letters go out
@@ -154,7 +154,7 @@ class Run:
         self._campaign = log.campaign_id or ""  # none: nothing was queued
         self._beginning = asyncio.Lock()
         database = log.database
-        self._begin = database.shared_transaction if is_shared else database.transaction
+        self._transaction = database.shared_transaction if is_shared else database.transaction
         self._marked: set[int] = set()  # copies, until they are recorded; of the committer's thread
         self._committer = Committer(database, self._commit_all, loop=loop)
 
@@ -238,7 +238,7 @@ class Run:
         self, rows: Sequence[CopyMark | CopyOutcome], steps: Sequence[Step]
     ) -> list[object]:
         if steps or self._needs_more(rows):
-            with self._begin():
+            with self._transaction():
                 answers = self._write_down(rows)
                 answers += [step(self._log.database) for step in steps]
         else:
@@ -261,7 +261,7 @@ class Run:
         if not rows:
             return []
         database, times = self._log.database, self._log.now_and_horizon()
-        now = str(times["now"])
+        now = times["now"]
         marks = [row for row in rows if isinstance(row, CopyMark)]
         outcomes = [row for row in rows if isinstance(row, CopyOutcome)]
         self._skip_answered(database, marks, now)
@@ -304,8 +304,8 @@ class Run:
         return None
 
     def _skip_missed(self, database: Database, missed: Sequence[int]) -> None:
-        """Skip copies that could not be marked because their person has left."""
-        with database.joined(self._begin):
+        """Of copies that could not be marked, skip those that must not be sent any more."""
+        with database.joined(self._transaction):
             skip_stopped(database, missed, self._log.now)
 
     def _row_of(self, mark: CopyMark) -> MarkRow:

@@ -340,7 +340,7 @@ class SharedRun(Run):
     def _skip_missed(self, database: Database, missed: Sequence[int]) -> None:
         """The same for all that nobody else is skipping at this moment."""
         del missed
-        with database.joined(self._begin):
+        with database.joined(self._transaction):
             self._drop_unwanted(database)
 
     def _count_taken_back(self, database: Database) -> None:

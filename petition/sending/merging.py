@@ -107,7 +107,7 @@ class CopyMerger:
             self._results.put_aside(copy, _hindrance(fault), is_too_many=is_too_many)
             return None
         except MergeRefused as refusal:
-            self._results.record(copy, CopyOutcome(copy, State.FAILED, False, str(refusal)))
+            self._results.record(CopyOutcome(copy, State.FAILED, False, str(refusal)))
             return None
         self._hindered_in_a_row = 0
         return MergedCopy(copy, email, outgoing, date)

@@ -88,7 +88,7 @@ class Results:
         """
         verdict = self.breaker.reconsider(done.verdict, copy.mailbox)
         outcome = self._outcome(copy, date, done, verdict)
-        charged = self.breaker.charge(self.record(copy, outcome), verdict)
+        charged = self.breaker.charge(self.record(outcome), verdict)
         self.breaker.weigh(verdict, episode, copy.mailbox)
         if done.also_refused and verdict.is_sent:
             self.result.also_refused.extend(done.also_refused)
@@ -134,10 +134,10 @@ class Results:
             milliseconds=done.milliseconds,
         )
 
-    def record(self, copy: Copy, outcome: CopyOutcome) -> CopyResult:
+    def record(self, outcome: CopyOutcome) -> CopyResult:
         """Record what became of a copy, and tell it when that is durable."""
         self.finished += outcome.state not in WAITING
-        result = CopyResult(copy, outcome.state, outcome.reply or outcome.reason)
+        result = CopyResult(outcome.copy, outcome.state, outcome.reply or outcome.reason)
         self._run.record(outcome, partial(self._recorded, result))
         return result
 

@@ -8,8 +8,8 @@ so that a letter costs one round trip. They commit to nothing: the permit of the
 whether it goes. Some servers refuse commands that come with a dot, as a protection against SMTP
 smuggling; then the same commands are sent again in a separate write. Others discard what follows
 the dot in the same read and never reply (Courier 1.0.16); then the letter goes on another
-connection. Either way the supplier is told (`refused_ahead`), and is to offer no next letter any
-more.
+connection. Either way the supplier is told (`refused_ahead`), and is to name no letter as
+`following` any more.
 
 aiosmtplib waits for one reply at a time and cannot tell a connection that was lost before the final
 dot from one lost after it. So a `Conversation` takes over the transport after the login.
