@@ -423,7 +423,10 @@ class SignSettings(SettingsTable):
     """[sign]: how people sign."""
 
     mailto: kinds.MailboxText | None = None
-    url: kinds.WebAddress | None = None
+    url: kinds.WebAddress | None = None  # of a form elsewhere
+    page: kinds.WebAddress | None = None  # where `petition serve --sign` is reached, /sign included
+    letter: kinds.OneLine | None = None  # which is signed
+    moderate: bool = True  # whether a person approves each signature
 
 
 class PublishSettings(SettingsTable):
@@ -466,6 +469,11 @@ class Settings(SettingsTable):
     publish: PublishSettings = Field(default_factory=PublishSettings)
     privacy: PrivacySettings = Field(default_factory=PrivacySettings)
     log: LogSettings = Field(default_factory=LogSettings)
+
+    @property
+    def has_service_mails(self) -> bool:
+        """Whether petition writes mails by itself."""
+        return bool(self.sign.page or self.sign.mailto)
 
     @field_validator("smtp", "inbox")
     @classmethod

@@ -5,6 +5,8 @@ Whatever happens to the terminal, nothing here may raise: letters are on their w
 
 import asyncio
 import math
+import os
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Collection
@@ -18,11 +20,13 @@ from typing import NamedTuple, Self
 
 from petition import system
 from petition.campaign.server import Server
+from petition.campaign.settings import Dkim, Settings
 from petition.cli import output
 from petition.cli.workspace import OUTBOX
 from petition.credentials import Secret
 from petition.errors import LogUnusable
 from petition.merge.message import Email
+from petition.outbox import service
 from petition.outbox.committer import on_thread
 from petition.outbox.log import DAY, Log
 from petition.outbox.run import Run, write_down_late
@@ -33,6 +37,7 @@ from petition.sending.rate_limit import Pace
 from petition.sending.retry import RetrySchedule
 from petition.sending.route import Route
 from petition.sending.sender import Mailer
+from petition.sending.service import ServiceResult, keep_sending, send_waiting
 from petition.smtp.dkim import DkimSigner, load_signer
 from petition.smtp.login import secret_of
 from petition.smtp.replies import Verdict
@@ -128,6 +133,7 @@ class Progress:
         return f"{self._done:,} of {self._total:,} ({percent} %): {self._tally()}; {pace}"
 
 
+_QUEUED = State.QUEUED
 _LATE_SECONDS = 5  # enough for a database to restart; a full disk takes hours
 
 
@@ -139,13 +145,17 @@ class Secrets(NamedTuple):
 
 
 def secrets_for(prepared: Prepared) -> Secrets:
-    """The secrets of a run; a rehearsal needs none, since its letters are not signed."""
-    if prepared.server is None:
-        return Secrets()
+    """The secrets of a run."""
     campaign = prepared.campaign
-    dkim = campaign.settings.dkim
-    signer = load_signer(dkim, campaign.root) if dkim else None
-    return Secrets(secret_of(prepared.server) or _asked(prepared.server), signer)
+    return _secrets(prepared.server, campaign.settings.dkim, campaign.root)
+
+
+def _secrets(server: Server | None, dkim: Dkim | None, root: Path) -> Secrets:
+    """The same for a server; a rehearsal needs none, since its letters are not signed."""
+    if server is None:
+        return Secrets()
+    signer = load_signer(dkim, root) if dkim else None
+    return Secrets(secret_of(server) or _asked(server), signer)
 
 
 def _asked(server: Server) -> Secret | None:
@@ -249,14 +259,40 @@ async def _deliver(
         )
         _obey_signals(mailer, note)
         try:
-            if wait:
-                noting = partial(_note_wait, note)
-                return await mailer.deliver_all(prepared.comparison.to_send, noting, until)
-            return await mailer.deliver(prepared.comparison.to_send)
+            async with _service_mails_beside(prepared, route, run.owner, note):
+                if wait:
+                    noting = partial(_note_wait, note)
+                    return await mailer.deliver_all(prepared.comparison.to_send, noting, until)
+                return await mailer.deliver(prepared.comparison.to_send)
         finally:
             await run.close()
             if run.late:
                 await _write_down_late(prepared.log.url, run, note)
+
+
+@asynccontextmanager
+async def _service_mails_beside(
+    prepared: Prepared, route: Route, owner: str, note: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Send service messages as well while the block runs: nobody else can."""
+    if not prepared.campaign.settings.has_service_mails:
+        yield
+        return
+    stopped = asyncio.Event()
+
+    async def send() -> None:
+        log = await on_thread(Log, prepared.log.url)
+        try:
+            await keep_sending(log, route, "", stopped, note, owner=owner)
+        finally:
+            await on_thread(log.close)
+
+    sending = asyncio.create_task(send())
+    try:
+        yield
+    finally:
+        stopped.set()
+        await sending
 
 
 async def _write_down_late(url: str, run: Run, note: Callable[[str], None]) -> None:
@@ -343,9 +379,68 @@ async def reachable(server: Server | None, root: Path) -> AsyncIterator[Server]:
 
 def pace_of(prepared: Prepared, closed: Collection[date] = ()) -> Pace:
     """The campaign's pace, or, in a rehearsal, as fast as possible."""
-    settings = prepared.campaign.settings
-    pace = settings.pace if prepared.server else None
+    return _pace(prepared.campaign.settings, prepared.server, closed)
+
+
+def _pace(settings: Settings, server: Server | None, closed: Collection[date] = ()) -> Pace:
+    pace = settings.pace if server else None
     return Pace.of(pace, settings.campaign.timezone, closed=closed)
+
+
+class ServiceRun:
+    """Has service messages sent where no letters are sent; `tell` gets what became of each.
+
+    The person must have confirmed what the folder asks for (`Workspace.allow`).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: Settings,
+        server: Server | None,
+        root: Path,
+        tell: Callable[[ServiceResult], None] = lambda _: None,
+    ) -> None:
+        """Gets the secrets; ServerTrouble or UsageError if that is not possible."""
+        self._url = url
+        self._settings = settings
+        self._server = server
+        self._root = root
+        self._tell = tell
+        self._secrets = _secrets(server, settings.dkim, root)
+        self._name = f"{socket.gethostname()}:{os.getpid()}"  # for people, beside workers
+
+    def send_now(self) -> None:
+        """Send what waits, unless another process does that; ServerTrouble if that fails."""
+        with Log(self._url) as log:
+            if service.waits(log):
+                run_loop(self._send_now(log))
+
+    async def _send_now(self, log: Log) -> None:
+        async with reachable(self._server, self._root) as server:
+            route = self._route(server)
+            while await send_waiting(log, route, self._name, self._tell) not in {None, _QUEUED}:
+                pass
+
+    async def keep_sending(self, stopped: asyncio.Event, note: Callable[[str], None]) -> None:
+        """Send what comes until `stopped`; `note` gets what prevents it, once."""
+        async with reachable(self._server, self._root) as server:
+            log = await on_thread(Log, self._url)
+            try:
+                route = self._route(server)
+                await keep_sending(log, route, self._name, stopped, note, self._tell)
+            finally:
+                await on_thread(log.close)
+
+    def _route(self, server: Server) -> Route:
+        return Route(
+            server=server,
+            secret=self._secrets.login,
+            signer=self._secrets.signer,
+            pace=_pace(self._settings, self._server),
+            retry=RetrySchedule.of(self._settings.pace),
+            hello_name=self._settings.sender.from_.domain,
+        )
 
 
 def _obey_signals(mailer: Mailer, note: Callable[[str], None]) -> None:

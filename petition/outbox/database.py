@@ -41,6 +41,7 @@ _FILES = (
     "answers.sql",
     "erasure.sql",
     "evidence.sql",
+    "service.sql",
     "upgrades.sql",
 )
 _HEAD = re.compile(r"^-- :name (\w+)\n-- .+\n((?:-- .*\n)*)", re.MULTILINE)

@@ -114,6 +114,7 @@ class Log:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """A transaction; LogUnusable if the log was moved or upgraded since it was opened."""
+        _ = self.key  # which a new log makes in a transaction of its own
         with self.database.transaction():
             self.refuse_closed()
             upgrades.refuse_other(self.database)
@@ -307,7 +308,7 @@ class Log:
         if not self._has_orphans():
             return
         with self.database.transaction():
-            self.adopt("pick_orphans", {})
+            self.adopt("pick_orphans", "adopt_service", {})
 
     def look_at_deferred(self, give_up: timedelta, longest: timedelta) -> None:
         """Fail copies whose first attempt is more than `give_up` ago, without another one.
@@ -338,11 +339,15 @@ class Log:
     def _has_orphans(self) -> bool:
         return self.database.one("has_orphans") is not None
 
-    def adopt(self, query: str, values: Values) -> None:
-        """Move what a dead run had marked, in a transaction in which nobody else writes."""
+    def adopt(self, copies: str, service: str, values: Values) -> None:
+        """Make uncertain what a dead run had marked, in a transaction in which it alone writes.
+
+        The two queries pick the copies, and move the service messages.
+        """
         reason = {"reason": "the program ended while the letter was being handed over"}
-        models.pick(self.database, query, {**values, **reason})
+        models.pick(self.database, copies, {**values, **reason})
         models.move(self.database, self.now, by="adopt")
+        self.database.run(service, {**values, **reason, "now": self.now})
 
     def close(self) -> None:
         """Close the log, once; a run that died meanwhile is ended before its `-wal` is gone."""

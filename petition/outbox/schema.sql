@@ -153,3 +153,76 @@ CREATE TABLE answer (
 );
 CREATE INDEX answer_copy ON answer (copy);
 CREATE INDEX answer_mail ON answer (mail) WHERE mail IS NOT NULL;
+
+-- Mails that petition writes by itself: to confirm a signature, to ask for an approval.
+CREATE TABLE service (
+    id            INTEGER PRIMARY KEY,
+    kind          TEXT NOT NULL,           -- what it is for (service.ServiceKind)
+    serial        INTEGER NOT NULL,        -- no two mails of a log have the same one
+    mailbox       TEXT NOT NULL,
+    folded        TEXT NOT NULL,
+    about         INTEGER NOT NULL,        -- the signature, or the request for an approval
+    state         TEXT NOT NULL,           -- as of a copy
+    reason        TEXT NOT NULL DEFAULT '',
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    due_at        TEXT,
+    waiting_since TEXT,
+    owner         TEXT,
+    message_id    TEXT NOT NULL,
+    bytes         BLOB,                    -- until it needs no further attempt
+    reply_code    INTEGER,
+    enhanced_code TEXT,
+    reply         TEXT,
+    created_at    TEXT NOT NULL,
+    updated_at    TEXT NOT NULL
+);
+CREATE INDEX service_waits ON service (id) WHERE state IN ('queued', 'deferred');
+-- As for copies, every command that opens the log asks for them.
+CREATE INDEX service_in_hand ON service (owner) WHERE state = 'sending';
+CREATE INDEX service_to ON service (folded, created_at);
+CREATE INDEX service_message ON service (message_id);
+
+-- What people agreed to when they signed, as they read it, by its hash.
+CREATE TABLE wording (
+    sha256   TEXT PRIMARY KEY,
+    language TEXT NOT NULL,
+    text     TEXT NOT NULL
+);
+
+-- Who signed a letter by form or by mail: a mailbox once.
+CREATE TABLE signature (
+    id           INTEGER PRIMARY KEY,
+    letter       TEXT NOT NULL,
+    mailbox      TEXT NOT NULL,
+    folded       TEXT NOT NULL,
+    selector     TEXT NOT NULL UNIQUE,     -- of the token in its links
+    name         TEXT NOT NULL,
+    role         TEXT NOT NULL,
+    organisation TEXT NOT NULL,
+    place        TEXT NOT NULL,
+    country      TEXT NOT NULL,
+    kind         TEXT NOT NULL,            -- individual or organisation
+    publish      INTEGER NOT NULL,         -- 1: the name may be shown
+    updates      INTEGER NOT NULL,         -- 1: they want to hear how it goes on
+    language     TEXT NOT NULL,            -- that they read it in
+    wording      TEXT NOT NULL REFERENCES wording (sha256),
+    status       TEXT NOT NULL,            -- signatures.SignatureStatus
+    review       TEXT NOT NULL,            -- signatures.Review: what the campaign decided
+    signed_at    TEXT NOT NULL,            -- the form was sent, or the mail read
+    confirmed_at TEXT,
+    updated_at   TEXT NOT NULL
+);
+CREATE UNIQUE INDEX signature_once ON signature (folded, letter);
+
+-- What became of a signature: every step that somebody took.
+CREATE TABLE signature_event (
+    id        INTEGER PRIMARY KEY,
+    signature INTEGER NOT NULL REFERENCES signature (id),
+    at        TEXT NOT NULL,
+    what      TEXT NOT NULL,               -- signatures.SignatureStep
+    how       TEXT NOT NULL,               -- form, mail, link, reply, or who decided
+    publish   INTEGER NOT NULL,            -- what the person wanted from then on
+    updates   INTEGER NOT NULL,
+    wording   TEXT NOT NULL REFERENCES wording (sha256)
+);
+CREATE INDEX signature_event_of ON signature_event (signature);

@@ -41,8 +41,9 @@ SELECT copy.id, copy.letter, copy.revision, copy.mailbox, copy.row_id,
 FROM moving JOIN copy ON copy.id = moving.copy ORDER BY moving.copy
 
 -- :name has_orphans
--- Whether a copy is marked.
+-- Whether a copy or a service message is marked.
 SELECT 1 WHERE EXISTS (SELECT 1 FROM copy WHERE state = 'sending')
+            OR EXISTS (SELECT 1 FROM service WHERE state = 'sending')
 
 -- :name has_overdue
 -- Whether a copy was deferred too long ago, or by a clock that was ahead.
@@ -69,6 +70,12 @@ UPDATE copy SET state = 'uncertain', reason = (
     ),
     attempts = attempts + 1, updated_at = :now
 WHERE id IN (SELECT moving.copy FROM moving)
+
+-- :name adopt_service
+-- Make uncertain the service messages that a dead run marked.
+UPDATE service SET state = 'uncertain', reason = :reason, attempts = attempts + 1, bytes = NULL,
+    updated_at = :now
+WHERE state = 'sending'
 
 -- :name pick_late
 -- Of some copies, those that are uncertain and whose owner heard that the server deferred them.

@@ -111,8 +111,28 @@ def _to_12(database: Database) -> None:
     database.run("to_12_answers")
 
 
+_MADE_BY_13 = (
+    *("to_13_service", "to_13_service_waits", "to_13_service_in_hand"),
+    *("to_13_service_to", "to_13_service_message"),
+    *("to_13_wording", "to_13_signature", "to_13_signature_once"),
+    *("to_13_signature_event", "to_13_signature_event_of"),
+)
+
+
+def _to_13(database: Database) -> None:
+    """Mails that petition writes by itself, and people who sign."""
+    for query in _MADE_BY_13:
+        database.run(query)
+
+
 # By the schema that a step leads to.
-_STEPS: dict[int, Callable[[Database], None]] = {9: _to_9, 10: _to_10, 11: _to_11, 12: _to_12}
+_STEPS: dict[int, Callable[[Database], None]] = {
+    9: _to_9,
+    10: _to_10,
+    11: _to_11,
+    12: _to_12,
+    13: _to_13,
+}
 
 
 def _is_old(database: Database) -> bool:

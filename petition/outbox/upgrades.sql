@@ -156,3 +156,97 @@ ALTER TABLE copy DROP COLUMN intended
 -- :name to_12_answers
 -- Whether the words of an answer may be quoted in public.
 ALTER TABLE answer ADD COLUMN public INTEGER NOT NULL DEFAULT 0
+
+-- :name to_13_service
+-- Mails that petition writes by itself.
+CREATE TABLE service (
+    id            INTEGER PRIMARY KEY,
+    kind          TEXT NOT NULL,
+    serial        INTEGER NOT NULL,
+    mailbox       TEXT NOT NULL,
+    folded        TEXT NOT NULL,
+    about         INTEGER NOT NULL,
+    state         TEXT NOT NULL,
+    reason        TEXT NOT NULL DEFAULT '',
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    due_at        TEXT,
+    waiting_since TEXT,
+    owner         TEXT,
+    message_id    TEXT NOT NULL,
+    bytes         BLOB,
+    reply_code    INTEGER,
+    enhanced_code TEXT,
+    reply         TEXT,
+    created_at    TEXT NOT NULL,
+    updated_at    TEXT NOT NULL
+)
+
+-- :name to_13_service_waits
+-- An index of theirs.
+CREATE INDEX service_waits ON service (id) WHERE state IN ('queued', 'deferred')
+
+-- :name to_13_service_in_hand
+-- An index of theirs.
+CREATE INDEX service_in_hand ON service (owner) WHERE state = 'sending'
+
+-- :name to_13_service_to
+-- An index of theirs.
+CREATE INDEX service_to ON service (folded, created_at)
+
+-- :name to_13_service_message
+-- An index of theirs.
+CREATE INDEX service_message ON service (message_id)
+
+-- :name to_13_wording
+-- What people agreed to.
+CREATE TABLE wording (
+    sha256   TEXT PRIMARY KEY,
+    language TEXT NOT NULL,
+    text     TEXT NOT NULL
+)
+
+-- :name to_13_signature
+-- Who signed.
+CREATE TABLE signature (
+    id           INTEGER PRIMARY KEY,
+    letter       TEXT NOT NULL,
+    mailbox      TEXT NOT NULL,
+    folded       TEXT NOT NULL,
+    selector     TEXT NOT NULL UNIQUE,
+    name         TEXT NOT NULL,
+    role         TEXT NOT NULL,
+    organisation TEXT NOT NULL,
+    place        TEXT NOT NULL,
+    country      TEXT NOT NULL,
+    kind         TEXT NOT NULL,
+    publish      INTEGER NOT NULL,
+    updates      INTEGER NOT NULL,
+    language     TEXT NOT NULL,
+    wording      TEXT NOT NULL REFERENCES wording (sha256),
+    status       TEXT NOT NULL,
+    review       TEXT NOT NULL,
+    signed_at    TEXT NOT NULL,
+    confirmed_at TEXT,
+    updated_at   TEXT NOT NULL
+)
+
+-- :name to_13_signature_once
+-- An index of theirs.
+CREATE UNIQUE INDEX signature_once ON signature (folded, letter)
+
+-- :name to_13_signature_event
+-- What became of it.
+CREATE TABLE signature_event (
+    id        INTEGER PRIMARY KEY,
+    signature INTEGER NOT NULL REFERENCES signature (id),
+    at        TEXT NOT NULL,
+    what      TEXT NOT NULL,
+    how       TEXT NOT NULL,
+    publish   INTEGER NOT NULL,
+    updates   INTEGER NOT NULL,
+    wording   TEXT NOT NULL REFERENCES wording (sha256)
+)
+
+-- :name to_13_signature_event_of
+-- An index of theirs.
+CREATE INDEX signature_event_of ON signature_event (signature)

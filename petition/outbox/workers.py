@@ -125,7 +125,7 @@ def recover_dead(log: Log, owner: str, *, is_idle: bool) -> list[str]:
         return []
     with log.database.transaction():
         dead = _dead(log, owner, is_idle=is_idle)
-        log.adopt("pick_orphans_of", {"owners": dead})
+        log.adopt("pick_orphans_of", "adopt_service_of", {"owners": dead})
         for one in dead:
             if one != owner:
                 log.database.run("ended", {"owner": one, "now": log.now})

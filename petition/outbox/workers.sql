@@ -141,8 +141,9 @@ UPDATE worker SET sent = sent + :sent, deferred = deferred + :deferred, failed =
 WHERE owner = :owner
 
 -- :name owners_of_marked
--- Who has marked copies and not recorded what became of them.
-SELECT DISTINCT owner FROM copy WHERE state = 'sending' AND owner IS NOT NULL
+-- Who has marked copies or service messages and not recorded what became of them.
+SELECT owner FROM copy WHERE state = 'sending' AND owner IS NOT NULL
+UNION SELECT owner FROM service WHERE state = 'sending' AND owner IS NOT NULL
 
 -- :name living_workers
 -- The workers that have not said that they ended.
@@ -156,6 +157,12 @@ SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)
 -- Copies that owners marked who are no more.
 INSERT INTO moving (copy, from_state, to_state, reason)
 SELECT id, state, 'uncertain', :reason::text FROM copy
+WHERE state = 'sending' AND owner IN (:owners[])
+
+-- :name adopt_service_of
+-- Make uncertain the service messages that they marked.
+UPDATE service SET state = 'uncertain', reason = :reason, attempts = attempts + 1, bytes = NULL,
+    updated_at = :now
 WHERE state = 'sending' AND owner IN (:owners[])
 
 -- :name revision_due

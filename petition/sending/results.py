@@ -26,7 +26,7 @@ from petition.smtp.conversation import Transaction
 from petition.smtp.replies import Outcome, Verdict
 
 HINDERED_IN_ALL = 50  # copies that cannot be put together on this machine
-_STATE_OF = {
+STATE_OF = {
     Outcome.SENT: State.SENT,
     Outcome.DEFERRED: State.DEFERRED,
     Outcome.FAILED: State.FAILED,
@@ -108,7 +108,7 @@ class Results:
         self, copy: Copy, date: datetime, done: Transaction, verdict: Verdict
     ) -> CopyOutcome:
         """What the log keeps of a transaction."""
-        reply, state, due = verdict.reply, _STATE_OF[verdict.outcome], None
+        reply, state, due = verdict.reply, STATE_OF[verdict.outcome], None
         is_attempt = state is not _QUEUED
         reason = "" if verdict.is_sent else verdict.reason  # there the reply says it all
         if state is _DEFERRED:

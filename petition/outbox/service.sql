@@ -1,0 +1,158 @@
+-- Queries about the mails that petition writes by itself (service.py), and about signatures
+-- (signatures.py).
+
+-- :name count_service
+-- Take the next serial: it is never given again, whatever is deleted.
+INSERT INTO meta (name, value) VALUES ('service', '1')
+ON CONFLICT (name) DO UPDATE SET value = CAST(1 + CAST(meta.value AS INTEGER) AS TEXT)
+
+-- :name add_service
+-- Queue a mail.
+INSERT INTO service (
+    kind, serial, mailbox, folded, about, state, message_id, bytes, created_at, updated_at
+) VALUES (
+    :kind, :serial, :mailbox, :folded, :about, 'queued', :message_id, :bytes, :now, :now
+)
+
+-- :name service_due
+-- Mails that can be sent now, the oldest first.
+SELECT id, kind, serial, mailbox, about, state, attempts, waiting_since, message_id, bytes,
+       updated_at
+FROM service
+WHERE state IN WAITING AND (due_at IS NULL OR due_at <= :now) ORDER BY id LIMIT :limit
+
+-- :name mark_service
+-- Mark a mail before its final dot, if it is as it was read.
+UPDATE service SET state = 'sending', owner = :owner, updated_at = :now
+WHERE id = :id AND state = :state AND updated_at = :seen
+
+-- :name record_service
+-- Record what became of a mail that this owner marked, or that was refused before its mark.
+UPDATE service SET state = :state, reason = :reason, attempts = attempts + :charge,
+    due_at = :due_at, waiting_since = COALESCE(waiting_since, :now),
+    bytes = CASE WHEN :state IN WAITING THEN bytes END,
+    reply_code = :reply_code, enhanced_code = :enhanced_code, reply = :reply, updated_at = :now
+WHERE id = :id AND (
+    state = 'sending' AND owner = :owner OR state IN WAITING AND updated_at = :seen
+)
+
+-- :name service_to_since
+-- How many mails of some kinds were queued to a mailbox from a time on.
+SELECT COUNT(*) FROM service WHERE folded = :folded AND created_at > :since AND kind IN (:kinds[])
+
+-- :name service_by_message_id
+-- The mail that has a Message-ID.
+SELECT kind, about, folded FROM service WHERE message_id = :message_id
+
+-- :name service_about
+-- The mails about a signature or a request.
+SELECT kind, serial, mailbox, state, reason, reply, created_at, updated_at
+FROM service WHERE kind IN (:kinds[]) AND about = :about ORDER BY id
+
+-- :name drop_service_about
+-- Delete the mails about a signature or a request, except those on their way.
+DELETE FROM service WHERE kind IN (:kinds[]) AND about = :about AND state <> 'sending'
+
+-- :name count_service_states
+-- How many mails are in each state.
+SELECT kind, state, COUNT(*) FROM service GROUP BY kind, state ORDER BY kind, state
+
+-- :name add_wording
+-- Keep what people agree to, once.
+INSERT INTO wording (sha256, language, text) VALUES (:sha256, :language, :text)
+ON CONFLICT (sha256) DO NOTHING
+
+-- :name add_signature
+-- Somebody signs.
+INSERT INTO signature (
+    letter, mailbox, folded, selector, name, role, organisation, place, country, kind, publish,
+    updates, language, wording, status, review, signed_at, updated_at
+) VALUES (
+    :letter, :mailbox, :folded, :selector, :name, :role, :organisation, :place, :country, :kind,
+    :publish, :updates, :language, :wording, 'unconfirmed', 'waiting', :now, :now
+)
+
+-- :name change_signature
+-- What somebody says now.
+UPDATE signature SET name = :name, role = :role, organisation = :organisation, place = :place,
+    country = :country, kind = :kind, publish = :publish, updates = :updates,
+    language = :language, wording = :wording, review = :review, updated_at = :now
+WHERE id = :id
+
+-- :name sign_again
+-- Somebody who has withdrawn, or never confirmed, signs anew.
+UPDATE signature SET status = 'unconfirmed', signed_at = :now, confirmed_at = NULL WHERE id = :id
+
+-- :name confirm_signature
+-- Somebody confirms.
+UPDATE signature SET status = 'confirmed', confirmed_at = :now, updated_at = :now
+WHERE id = :id AND status = 'unconfirmed'
+
+-- :name withdraw_signature
+-- Somebody withdraws: nothing is kept but that this mailbox does not sign.
+UPDATE signature SET status = 'withdrawn', name = '', role = '', organisation = '', place = '',
+    country = '', publish = 0, updates = 0, updated_at = :now
+WHERE id = :id AND status <> 'withdrawn'
+
+-- :name review_signature
+-- What the campaign decided.
+UPDATE signature SET review = :review, updated_at = :now WHERE id = :id AND review <> :review
+
+-- :name add_signature_event
+-- Record a step.
+INSERT INTO signature_event (signature, at, what, how, publish, updates, wording)
+SELECT id, :now, :what, :how, publish, updates, wording FROM signature WHERE id = :id
+
+-- :name signature_events
+-- The steps of a signature, the oldest first.
+SELECT signature_event.at, what, how, signature_event.publish, signature_event.updates,
+       wording.language, wording.text
+FROM signature_event JOIN wording ON wording.sha256 = signature_event.wording
+WHERE signature = :id ORDER BY signature_event.id
+
+-- :name signature_columns
+-- All of a signature, in the order of `SignatureRecord`.
+SELECT id, letter, mailbox, folded, selector, name, role, organisation, place, country, kind,
+       publish, updates, language, wording, status, review, signed_at, confirmed_at, updated_at
+FROM signature
+
+-- :name signature_by_selector
+-- The signature that a link is for.
+@signature_columns WHERE selector = :selector
+
+-- :name signature_of
+-- The signature of a mailbox.
+@signature_columns WHERE folded = :folded AND letter = :letter
+
+-- :name signatures_of
+-- The signatures of a mailbox on all letters.
+@signature_columns WHERE folded = :folded ORDER BY id
+
+-- :name one_signature
+-- One signature.
+@signature_columns WHERE id = :id
+
+-- :name signatures
+-- All signatures, the oldest first.
+@signature_columns ORDER BY id
+
+-- :name stale_signatures
+-- Those that nobody confirmed for long.
+SELECT id FROM signature WHERE status = 'unconfirmed' AND signed_at < :since
+
+-- :name drop_signature_events
+-- Delete the steps of a signature.
+DELETE FROM signature_event WHERE signature = :id
+
+-- :name drop_signature
+-- Delete a signature.
+DELETE FROM signature WHERE id = :id
+
+-- :name drop_unused_wordings
+-- Delete what nobody agreed to.
+DELETE FROM wording WHERE sha256 NOT IN (SELECT wording FROM signature)
+    AND sha256 NOT IN (SELECT wording FROM signature_event)
+
+-- :name count_signatures
+-- How many signatures have each status, and how they were reviewed.
+SELECT status, review, COUNT(*) FROM signature GROUP BY status, review ORDER BY status, review
