@@ -178,6 +178,10 @@ class CopyCheck:
         server, boxes = self._examined.server, [one.mailbox for one in people]
         unlike.update(at for at, box in enumerate(boxes) if not box.addr_spec.isascii())
         unlike.update(at for at, box in enumerate(boxes) if refused_by(server, box))
+        if self._merger.frozen.cc_fields:  # a cell may name several
+            unlike.update(
+                at for row in cells.values() for at, cell in enumerate(row) if cell.count("@") > 1
+            )
         found = [shape in known and at not in unlike for at, shape in enumerate(shapes)]
         for one in compress(people, found):
             self._copied.look_at(one)
@@ -199,6 +203,16 @@ class CopyCheck:
                 hint = "Remove it from the row"
             if what:
                 yield Problem(person.file, person.line, f"cc: {what}", hint, mark=box.addr_spec)
+
+    def _too_many(self, person: Person) -> Iterator[Problem]:
+        """A copy that goes to more mailboxes than may get one in a day: it could never go."""
+        per_day = self._examined.campaign.settings.pace.per_day
+        if per_day is None or self._merger is None or not self._examined.server:
+            return
+        if (recipients := self._merger.recipients_of(person)) > per_day:
+            what = f"a copy to {recipients} mailboxes can never go: [pace] per_day is {per_day}"
+            hint = "Raise per_day, or name fewer in cc and bcc"
+            yield Problem(person.file, person.line, what, hint)
 
     def _read_as(self) -> Iterator[Problem]:
         """How cells are read that are conditions by themselves."""
@@ -237,6 +251,7 @@ class CopyCheck:
             return person
         self._copied.look_at(person, copy.cc)
         problems += self._refused_copies(person, copy.cc) if copy.cc else ()
+        problems += self._too_many(person)
         self._examined.largest_copy = max(self._examined.largest_copy, copy.size or 0)
         if copy.own_files:
             person = person._replace(fields={**person.fields, **copy.own_files})

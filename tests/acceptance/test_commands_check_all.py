@@ -279,6 +279,19 @@ def test_those_in_cc_of_a_row_are_checked_as_those_of_every_letter(campaign: Sma
     assert any(one["line"] == 2 and one["what"].startswith("cc: P2@x.example") for one in found)
 
 
+@pytest.mark.parametrize(("per_day", "status"), [(3, 1), (4, 0)])
+def test_a_copy_to_more_mailboxes_than_a_day_allows_is_an_error(
+    campaign: SmallCampaign, per_day: int, status: int
+):
+    campaign.change("letters/open-letter.md", "reply_by:", 'cc: ["{{ recipient.pa }}"]\nreply_by:')
+    rows = [f"p{number}@x.example,P{number},A,a{number}@x.example" for number in range(60)]
+    rows[47] = 'p47@x.example,P47,A,"a@x.example; b@x.example; c@x.example"'
+    campaign.write("recipients.csv", "\n".join(["email,name,town,pa", *rows, ""]))
+    campaign.write("petition.toml", f"{SETTINGS}\n[pace]\nper_day = {per_day}\n")
+    found = campaign.through(1).petition("check", "--json", status=status).json["problems"]
+    assert [one["line"] for one in found if "per_day" in one["what"]] == [49] * status
+
+
 def test_a_person_who_was_forgotten_is_in_cc_of_no_waiting_copy(campaign: SmallCampaign):
     campaign.change("letters/open-letter.md", "reply_by:", 'cc: ["{{ recipient.pa }}"]\nreply_by:')
     campaign.write("recipients.csv", "email,name,town,pa\np1@x.example,P1,A,Pa <gone@x.example>\n")
