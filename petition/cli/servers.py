@@ -73,27 +73,30 @@ def serve(
 
 def _run_serve(place: Workspace, host: str, port: int, root_path: str) -> None:
     try:
-        from petition.web import app  # noqa: PLC0415 (needs an extra)
+        from petition.web import app, log_thread, server, unsubscribe  # noqa: PLC0415 (an extra)
     except ImportError as fault:
         what = "petition serve needs libraries that are not installed"
         raise UsageError(what, how_to_install("serve")) from fault
     prefix = f"/{root_path}" if root_path else ""
     log, campaign, sender = place.existing_log, place.settings.campaign, place.settings.sender
     contact = sender.reply_to or sender.from_
-    pages = app.Pages(sender.from_.display_name or campaign.title, contact.addr_spec)
-    with app.listen(host, port) as sock:
+    pages = unsubscribe.Pages(sender.from_.display_name or campaign.title, contact.addr_spec)
+    with server.listen(host, port) as sock:
         name = f"[{host}]" if ":" in host else host
         place.say_which()
         output.say(f"Listening on http://{name}:{sock.getsockname()[1]}{prefix}/u/TOKEN")
-        lacks = [one for one in campaign.languages if one.partition("-")[0] not in app.WORDS]
+        lacks = [
+            one for one in campaign.languages if one.partition("-")[0] not in unsubscribe.WORDS
+        ]
         if lacks:
             output.say(f"The page has no words in {', '.join(lacks)}: it is in English there.")
         output.say("Put a web server with TLS in front of it. Ctrl-C ends it.")
         sys.stdout.flush()
-        clicks = app.Clicks(log, lambda: _reopened(place), place.noted_clicks)
-        endpoint = app.Endpoint(clicks, pages, campaign.languages, _note)
+        thread = log_thread.LogThread(log, lambda: _reopened(place))
+        clicks = unsubscribe.Clicks(thread, place.noted_clicks)
+        endpoint = unsubscribe.Endpoint(clicks, pages, campaign.languages, _note)
         try:
-            app.run(endpoint.application(prefix), sock)
+            server.run(app.application([endpoint], prefix), sock)
         finally:
             is_left = clicks.close()
     if is_left:

@@ -16,7 +16,7 @@ from pypdf import PdfReader
 from petition.identity import Signer
 from petition.merge.message import Merger
 from petition.outbox.answers import RECORDED
-from petition.web.app import WORDS, Pages
+from petition.web.unsubscribe import WORDS, Pages
 from tests.acceptance.crew import wait_until
 from tests.acceptance.small import SmallCampaign
 from tests.servers.browser import NODE_MODULES, running_browser

@@ -146,7 +146,7 @@ def test_connections_without_a_body_make_room_for_others(mailed):
     campaign, tokens = mailed
     head = b"POST /u/0 HTTP/1.1\r\nHost: x.example\r\nContent-Length: 26\r\n\r\n"
     # However slow the machine is, none of them is answered 408 before it is dropped.
-    patient = "from petition.web import app; app._BODY_SECONDS = 600"
+    patient = "from petition.web import responses; responses._BODY_SECONDS = 600"
     with ExitStack() as idle, running_endpoint(campaign, before=patient) as (base, _):
         parts = urlsplit(base)
         waiting = []

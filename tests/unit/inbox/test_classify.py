@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from petition.inbox.classify import explain
-from petition.web.app import WORDS
+from petition.web.unsubscribe import WORDS
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "mail"
 PERMANENT = {"yes": True, "no": False, "": None}

@@ -7,7 +7,7 @@ import pytest
 from petition.outbox.answers import Channel, Status
 from petition.report.site_pages import _CHANNELS, WORDS
 from petition.template.fields import counted, own_name
-from petition.web.app import WORDS as OTHERS
+from petition.web.unsubscribe import WORDS as OTHERS
 
 MORE = {"day": "1 May", "hash": "0"}
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.web.app import HEADERS, STYLE, WITH_BUTTON, WORDS, Pages, language_for
+from petition.web.responses import language_for
+from petition.web.unsubscribe import HEADERS, STYLE, WITH_BUTTON, WORDS, Pages
 
 
 def texts_of(language: str) -> dict[str, str]:
@@ -55,9 +56,9 @@ def test_the_policy_allows_nothing_from_another_site():
     ],
 )
 def test_the_row_decides_if_the_browser_accepts_none_of_our_languages(accepted, others, language):
-    assert language_for(accepted, others) == language
+    assert language_for(accepted, others, WORDS) == language
 
 
 @given(st.text(max_size=200))
 def test_any_accept_language_gets_a_page(accepted):
-    assert language_for(accepted, []) in WORDS
+    assert language_for(accepted, [], WORDS) in WORDS
