@@ -30,7 +30,7 @@ from petition.errors import CampaignError, Level, MergeHindered, MergeRefused, P
 from petition.merge.attachments import Files
 from petition.merge.document import Frozen
 from petition.merge.fill import Settled
-from petition.merge.freeze import freeze
+from petition.merge.freeze import AnyColumn, freeze
 from petition.merge.message import Merger
 from petition.template.check_names import SAYS_ABSENT, conditions_of
 from petition.template.condition import BareColumns
@@ -290,7 +290,7 @@ def examine(
         examined.people = campaign.people(letter.front.to, examined.problems)
     if examined.people and letter.front.kind == "bulk":
         examined.consent = letter_checks.consent_of(campaign, letter, examined.people)
-    columns = examined.people.columns if examined.people else _AnyColumn(["email"])
+    columns = examined.people.columns if examined.people else AnyColumn(["email"])
     try:
         examined.frozen = freeze(
             campaign,
@@ -316,15 +316,6 @@ def examine(
     examined.problems += letter_checks.heavy_pictures(letter, examined.frozen)
     examined.problems += slips_of_campaign(campaign, letter)
     return examined
-
-
-class _AnyColumn(tuple[str, ...]):
-    """The columns of a list that cannot be read: any name that a letter uses could be one."""
-
-    __slots__ = ()
-
-    def __contains__(self, name: object) -> bool:
-        return True
 
 
 def concerning(campaign: Campaign, letter: str) -> list[Problem]:

@@ -54,6 +54,15 @@ def freeze(
     return Frozen(letter.name, campaign_id, today, document)
 
 
+class AnyColumn(tuple[str, ...]):
+    """The columns of a list that cannot be read: any name that a letter uses could be one."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
 class _Freezing:
     def __init__(
         self, campaign: Campaign, letter: Letter, columns: Sequence[str], files: Files

@@ -20,6 +20,11 @@ from petition.template.fields import Everybody
 _HEADER = '#set page(header: text(size: 9pt, weight: "bold", fill: rgb("#9c2a22"), {}))\n'
 
 
+def is_open(frozen: Frozen) -> bool:
+    """Whether a letter is one that everybody may read: personal, and no follow-up."""
+    return not (frozen.is_bulk or frozen.document.get("follows"))
+
+
 class OpenLetter:
     """A letter in one language of its own; where a copy has a cell of its row, it says "…".
 

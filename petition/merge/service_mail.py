@@ -46,8 +46,8 @@ class ServiceSender(NamedTuple):
         if said.answers:
             mail["In-Reply-To"] = mail["References"] = said.answers
         mail["Auto-Submitted"] = "auto-replied" if is_reply else "auto-generated"
+        mail.set_content(said.text, cte="quoted-printable")  # it removes all fields Content-...
         mail["Content-Language"] = said.language
-        mail.set_content(said.text, cte="quoted-printable")
         for name, content in said.files:
             mail.add_attachment(content, subtype="html", filename=name, cte="base64")
         return mail.as_bytes()

@@ -137,8 +137,9 @@ FROM signature
 @signature_columns ORDER BY id
 
 -- :name stale_signatures
--- Those that nobody confirmed for long.
-SELECT id FROM signature WHERE status = 'unconfirmed' AND signed_at < :since
+-- Those that nobody has ever confirmed, for long.
+SELECT id FROM signature
+WHERE confirmed_at IS NULL AND status IN ('unconfirmed', 'withdrawn') AND signed_at < :since
 
 -- :name drop_signature_events
 -- Delete the steps of a signature.

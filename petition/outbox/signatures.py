@@ -199,12 +199,12 @@ def counts(log: Log) -> dict[tuple[SignatureStatus, Review], int]:
         }
 
 
-# ---- what a signatory does; each in a transaction of its own
+# ---- what a signatory does; each in the transaction that is open, or one of its own
 
 
 def confirm(log: Log, signature: SignatureRecord, how: str) -> bool:
     """The owner of the mailbox confirms; False: it was confirmed or withdrawn before."""
-    with log.writing():
+    with log.database.joined(log.writing):
         done = log.database.run("confirm_signature", {"id": signature.id, "now": log.now}) > 0
         if done:
             _note(log, signature.id, SignatureStep.CONFIRMED, how)
@@ -215,7 +215,7 @@ def change(
     log: Log, signature: SignatureRecord, entry: SignatureEntry, wording: Wording, how: str
 ) -> SignatureRecord:
     """The owner says something else; what others can see of it is reviewed anew."""
-    with log.writing():
+    with log.database.joined(log.writing):
         before = one(log, signature.id)
         if before.status is SignatureStatus.WITHDRAWN or before.entry == entry:
             return before
@@ -228,7 +228,7 @@ def change(
 
 def withdraw(log: Log, signature: SignatureRecord, how: str) -> bool:
     """The owner takes the signature back; False: that was done before."""
-    with log.writing():
+    with log.database.joined(log.writing):
         done = log.database.run("withdraw_signature", {"id": signature.id, "now": log.now}) > 0
         if done:
             _note(log, signature.id, SignatureStep.WITHDREW, how)
@@ -257,7 +257,7 @@ def expire(log: Log) -> int:
     since = {"since": stamp(log.clock() - timedelta(days=UNCONFIRMED_DAYS))}
     if not log.database.one("stale_signatures", since):
         return 0
-    with log.writing():
+    with log.database.joined(log.writing):
         stale = [row[0] for row in log.database.all("stale_signatures", since)]
         for signature in stale:
             delete(log, signature)

@@ -19,7 +19,7 @@ from petition.errors import CampaignError, Problem, UsageError
 from petition.merge.attachments import Files
 from petition.merge.document import Frozen
 from petition.merge.freeze import signed_now
-from petition.merge.open_letter import OpenLetter
+from petition.merge.open_letter import OpenLetter, is_open
 from petition.outbox.answers import Answer, Status
 from petition.outbox.erasure import frozen_letters
 from petition.outbox.log import Log
@@ -122,7 +122,7 @@ def letter_to_publish(log: Log, campaign: Campaign) -> str:
     for name in known if asked is None else [asked]:
         newest = log.newest(name)
         frozen = Frozen.from_json(newest.document) if newest else None
-        if frozen and not (frozen.is_bulk or frozen.document.get("follows")):
+        if frozen and is_open(frozen):
             return name
     what = "no open letter has been sent" if asked is None else f"{asked} is no open letter"
     hint = "A site is about a personal letter that follows no other; [publish] letter names it"
