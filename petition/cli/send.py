@@ -510,7 +510,7 @@ def sends(prepared: Prepared, count: int, when: str = "") -> str:
     name = prepared.server.name if prepared.server else "the sandbox"
     what = output.count(count, "letter")
     if prepared.lost_names:
-        what += ", without the forgotten name,"
+        what += ", without the name that was taken out,"
     return f"Send {what} through {name} {when or 'now'}?"
 
 

@@ -33,12 +33,7 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     """The plan as pairs of a heading and its text."""
     comparison = prepared.comparison
     yield "letter", f"{prepared.letter}, revision {prepared.plan.revision}{_frozen(prepared)}"
-    if lost := prepared.lost_names:
-        days = ", ".join(dict.fromkeys(one.at[:10] for one in lost))
-        yield (
-            "changed",
-            f"leaves out a name that was erased on {days} (earlier copies still show it)",
-        )
+    yield from _lost_names(prepared)
     yield "send", _counted(prepared, _SENT_TO) or "nothing"
     if queued := comparison.as_queued:
         go = "was attempted before and goes" if queued == 1 else "were attempted before and go"
@@ -66,6 +61,14 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
     if prepared.server:
         yield "pace", pace_text(prepared.campaign.settings.pace)
     yield "log", prepared.log.where
+
+
+def _lost_names(prepared: Prepared) -> Iterator[tuple[str, str]]:
+    lost = prepared.lost_names
+    for why, what in (("forgotten", "was erased"), ("withdrew", "was taken back")):
+        if days := ", ".join(dict.fromkeys(one.at[:10] for one in lost if one.why == why)):
+            text = f"leaves out a name that {what} on {days} (earlier copies still show it)"
+            yield "changed", text
 
 
 def _declared_consent(prepared: Prepared) -> Iterator[tuple[str, str]]:

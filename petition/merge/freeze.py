@@ -275,19 +275,23 @@ def _reply_by_as_json(reply_by: timedelta | WorkingDays | date | None) -> Mappin
 
 
 def without(
-    frozen: Frozen, addr_spec: str, is_signature: Callable[[dict[str, str]], bool]
+    frozen: Frozen,
+    addr_spec: str,
+    is_signature: Callable[[dict[str, str]], bool],
+    *,
+    still_counts: bool = False,
 ) -> Frozen | None:
     """The letter as it would have been frozen without a person; None if they are not in it.
 
     It is made only of what was frozen, whatever has become of the files since. `is_signature`
-    tells whether a published signatory is the person.
+    tells whether a published signatory is the person, who `still_counts` as one that is not named.
     """
     document = copying.deepcopy(frozen.document)
     signatories = document["signatories"]
     before = len(signatories["published"])
     signatories["published"] = [one for one in signatories["published"] if not is_signature(one)]
     gone = before - len(signatories["published"])
-    signatories["total"] -= gone
+    signatories["total"] -= 0 if still_counts else gone
     for key in ("cc", "bcc"):
         boxes = zip(document[key], frozen.copied(key), strict=True)
         document[key] = [one for one, box in boxes if not is_of(box.addr_spec, addr_spec)]
@@ -297,6 +301,27 @@ def without(
         for language, text in document["texts"].items():
             _recompile(document, language, text)
     return replace(frozen, document=document)
+
+
+def with_fewer_signatories(old: Frozen, now: Frozen) -> Frozen | None:
+    """The old letter with the signatories of today; None if something else differs, or any is new.
+
+    `now` is the same letter as it would be frozen today.
+    """
+    before, after = old.document["signatories"], now.document["signatories"]
+    known = [_named(one) for one in before["published"]]
+    is_less = all(_named(one) in known for one in after["published"])
+    if before == after or not is_less or after["total"] > before["total"]:
+        return None
+    document = copying.deepcopy(old.document) | {"signatories": copying.deepcopy(after)}
+    for language, text in document["texts"].items():
+        _recompile(document, language, text)
+    fewer = replace(old, document=document)
+    return fewer if fewer.is_same_as(now) else None
+
+
+def _named(published: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(published.items()))
 
 
 def signed_now(frozen: Frozen, campaign: Campaign, shown: Callable[[str], str]) -> Frozen:

@@ -231,6 +231,7 @@ class Rehashed(NamedTuple):
     at: str
     before: str
     after: str
+    why: str = "forgotten"  # or "withdrew"
 
 
 @dataclass(slots=True)
@@ -289,6 +290,16 @@ def rehashed(log: Log, letter: str | None = None, revision: int | None = None) -
     return sorted(fitting, key=lambda one: one.at)
 
 
+def refreeze(log: Log, before: FrozenLetter, after: FrozenLetter, why: str = "forgotten") -> None:
+    """Replace a frozen letter by one that names fewer people, in a transaction, and note that."""
+    which: dict[str, object] = {"letter": before.letter, "revision": before.revision}
+    new = {"hash": after.hash, "content_hash": after.content_hash, "document": after.document}
+    log.database.run("refreeze", which | new)
+    note = which | {"at": log.now, "before": before.hash, "after": after.hash, "why": why}
+    name = f"{NOTES}{log.now} {before.letter} {before.revision} {before.hash}"
+    log.database.run("set_meta", {"name": name, "value": json.dumps(note)})
+
+
 class _Erasing:
     def __init__(self, log: Log, mailbox: str, redaction: Redaction, forgotten: Forgotten) -> None:
         self._log = log
@@ -334,11 +345,7 @@ class _Erasing:
         self._done.letters += len(others)
         self._note(others, OF_OTHERS)
         self._database.run("erase_bytes", which)
-        new = {"hash": after.hash, "content_hash": after.content_hash, "document": after.document}
-        self._database.run("refreeze", which | new)
-        note = which | {"at": self._log.now, "before": before.hash, "after": after.hash}
-        name = f"{NOTES}{self._log.now} {before.letter} {before.revision} {before.hash}"
-        self._database.run("set_meta", {"name": name, "value": json.dumps(note)})
+        refreeze(self._log, before, after)
 
     def _redact_events(self) -> None:
         own = {row["id"] for row in self._database.all("held_events", self._key)}

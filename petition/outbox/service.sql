@@ -137,9 +137,35 @@ FROM signature
 @signature_columns ORDER BY id
 
 -- :name stale_signatures
--- Those that nobody has ever confirmed, for long.
-SELECT id FROM signature
-WHERE confirmed_at IS NULL AND status IN ('unconfirmed', 'withdrawn') AND signed_at < :since
+-- Those that nobody confirmed for long, and whether they had been confirmed before.
+SELECT id, EXISTS (
+    SELECT 1 FROM signature_event WHERE signature = one.id AND what = 'confirmed'
+) FROM signature AS one
+WHERE signed_at < :since AND (status = 'unconfirmed' OR status = 'withdrawn'
+    AND NOT EXISTS (SELECT 1 FROM signature_event
+                    WHERE signature = one.id AND what = 'confirmed'))
+ORDER BY id
+
+-- :name departed_signatures
+-- Mailboxes that sign nothing any more, whoever types them; that are hidden; that agreed to be
+-- named, and no longer do.
+SELECT folded, status, review, (
+    SELECT MAX(at) FROM signature_event WHERE signature = one.id AND what = 'withdrew'
+) AS withdrew_at
+FROM signature AS one
+WHERE status <> 'confirmed'
+    AND EXISTS (SELECT 1 FROM signature_event WHERE signature = one.id AND what = 'withdrew')
+    AND NOT EXISTS (SELECT 1 FROM signature AS other
+                    WHERE other.folded = one.folded AND other.status = 'confirmed')
+  OR status = 'confirmed' AND review = 'hidden'
+  OR status = 'confirmed' AND publish = 0
+    AND EXISTS (SELECT 1 FROM signature_event AS before
+                WHERE before.signature = one.id AND before.publish = 1)
+
+-- :name count_departed
+-- How many signatures were withdrawn or changed since a moment.
+SELECT COUNT(DISTINCT signature) FROM signature_event
+WHERE what IN ('withdrew', 'changed') AND at >= :since
 
 -- :name drop_signature_events
 -- Delete the steps of a signature.

@@ -9,7 +9,7 @@ Links carry a token: the selector that the signature is found by, and an HMAC of
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -117,6 +117,14 @@ class SignatureEvent(NamedTuple):
     wording: Wording
 
 
+class Departures(NamedTuple):
+    """Who took something back, by their folded mailboxes: files may still have it."""
+
+    withdrew: Mapping[str, datetime]  # who signs nothing any more, and since when
+    unnamed: frozenset[str]  # who agreed to have their name shown, and no longer do
+    hidden: frozenset[str]  # whom the campaign has hidden
+
+
 def submit(
     log: Log, letter: str, mailbox: str, entry: SignatureEntry, wording: Wording, how: str
 ) -> tuple[SignatureRecord, ServiceKind | None]:
@@ -190,6 +198,34 @@ def events(log: Log, signature: int) -> list[SignatureEvent]:
         ]
 
 
+def departures(log: Log) -> Departures:
+    """Who took something back."""
+    withdrew: dict[str, datetime] = {}
+    unnamed, hidden = set[str](), set[str]()
+    with intact():
+        for key, status, decision, at in log.database.each("departed_signatures"):
+            if status != SignatureStatus.CONFIRMED:
+                withdrew[key] = moment(at)
+            elif decision == Review.HIDDEN:
+                hidden.add(key)
+            else:
+                unnamed.add(key)
+    return Departures(withdrew, frozenset(unnamed), frozenset(hidden))
+
+
+def departed_since(log: Log, since: datetime) -> int:
+    """How many have withdrawn, or said something else, since a moment."""
+    return int(log.database.value("count_departed", {"since": stamp(since)}))
+
+
+def signs_elsewhere(log: Log, signature: SignatureRecord) -> bool:
+    """Whether the same mailbox has confirmed a signature of another letter."""
+    return any(
+        one.id != signature.id and one.status is SignatureStatus.CONFIRMED
+        for one in signatures_of(log, signature.mailbox)
+    )
+
+
 def counts(log: Log) -> dict[tuple[SignatureStatus, Review], int]:
     """How many signatures have each status, and how they were reviewed."""
     with intact():
@@ -214,7 +250,10 @@ def confirm(log: Log, signature: SignatureRecord, how: str) -> bool:
 def change(
     log: Log, signature: SignatureRecord, entry: SignatureEntry, wording: Wording, how: str
 ) -> SignatureRecord:
-    """The owner says something else; what others can see of it is reviewed anew."""
+    """The owner says something else; what others can see of it is reviewed anew.
+
+    `merge/signed.py` has the same for a program that letters are sent by.
+    """
     with log.database.joined(log.writing):
         before = one(log, signature.id)
         if before.status is SignatureStatus.WITHDRAWN or before.entry == entry:
@@ -227,7 +266,10 @@ def change(
 
 
 def withdraw(log: Log, signature: SignatureRecord, how: str) -> bool:
-    """The owner takes the signature back; False: that was done before."""
+    """The owner takes the signature back; False: that was done before.
+
+    `merge/signed.py` has the same for a program that letters are sent by.
+    """
     with log.database.joined(log.writing):
         done = log.database.run("withdraw_signature", {"id": signature.id, "now": log.now}) > 0
         if done:
@@ -253,14 +295,21 @@ def review(log: Log, signature: int, decision: Review, by: str) -> bool:
 
 
 def expire(log: Log) -> int:
-    """Delete what nobody confirmed for days; returns how many."""
+    """Delete what nobody confirmed for days; returns how many.
+
+    Of a mailbox that had withdrawn before, that is kept: anybody can type its address anew.
+    """
     since = {"since": stamp(log.clock() - timedelta(days=UNCONFIRMED_DAYS))}
     if not log.database.one("stale_signatures", since):
         return 0
     with log.database.joined(log.writing):
-        stale = [row[0] for row in log.database.all("stale_signatures", since)]
-        for signature in stale:
-            delete(log, signature)
+        stale = log.database.all("stale_signatures", since)
+        for signature, was_confirmed in stale:
+            if was_confirmed:
+                service.drop_about(log, KINDS, signature)
+                log.database.run("withdraw_signature", {"id": signature, "now": log.now})
+            else:
+                delete(log, signature)
         log.database.run("drop_unused_wordings")
     return len(stale)
 

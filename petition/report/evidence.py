@@ -21,7 +21,7 @@ from petition import system
 from petition.address import UNSEEN
 from petition.campaign.text_file import packaged
 from petition.errors import LogUnusable, PetitionError
-from petition.outbox.erasure import frozen_letters, rehashed
+from petition.outbox.erasure import Rehashed, frozen_letters, rehashed
 from petition.outbox.log import Log
 
 FORMAT = "petition evidence 1"
@@ -87,7 +87,7 @@ def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterabl
     yield "answers.jsonl", _lines(log.rows("evidence_answers"))
     yield "erasures.jsonl", _lines(
         {"letter": one.letter, "revision": one.revision, "at": one.at,
-         "hash_before": one.before, "hash_after": one.after}
+         "hash_before": one.before, "hash_after": one.after, "why": one.why}
         for one in rehashed(log)
     )  # fmt: skip
     yield "mails.jsonl", _lines(_mail(row) for row in log.rows("evidence_mails"))
@@ -127,14 +127,18 @@ def _mail(row: dict[str, Any]) -> dict[str, Any]:
 
 def _timeline(log: Log) -> Iterator[bytes]:
     answered = sorted(log.rows("evidence_answers"), key=lambda row: str(row["at"]))
-    forgotten = "a name was forgotten; hashed again"
     parts = (
         ((row["at"], _event_line(row)) for row in log.rows("evidence_events")),
         ((row["at"], _answer_line(row)) for row in answered),
-        ((one.at, f"{one.letter}, revision {one.revision}: {forgotten}") for one in rehashed(log)),
+        ((one.at, _rehashed_line(one)) for one in rehashed(log)),
     )
     for at, line in heapq.merge(*parts, key=lambda one: one[0]):
         yield f"{at[:19].replace('T', ' ')}  {UNSEEN.sub('?', line)}\n".encode()
+
+
+def _rehashed_line(one: Rehashed) -> str:
+    lost = "a signatory withdrew" if one.why == "withdrew" else "a name was forgotten"
+    return f"{one.letter}, revision {one.revision}: {lost}; hashed again"
 
 
 def _event_line(row: dict[str, Any]) -> str:
