@@ -174,7 +174,14 @@ def prepare(
     """
     campaign_id = campaign_id_of(campaign, log)
     leave_out_forgotten(campaign, log)
-    examined = examine(campaign, name, server=server, campaign_id=campaign_id, today=options.today)
+    examined = examine(
+        campaign,
+        name,
+        server=server,
+        campaign_id=campaign_id,
+        today=options.today,
+        frozen_last=last_in(log),
+    )
     examined.problems += suppressed_copies(examined, log)
     examined.problems += begun_with_a_capture(examined, log)
     following = following_of(examined, log, options.today)
@@ -530,6 +537,16 @@ def following_of(examined: Examined, log: Log, today: date | None = None) -> Fol
     if following.has_begun:
         examined.complete = following.complete
     return following
+
+
+def last_in(log: Log | None) -> Callable[[str], Frozen | None]:
+    """Gives a letter by its name as it was frozen last in a log; None: it never was."""
+
+    def frozen_last(name: str) -> Frozen | None:
+        newest = log.newest(name) if log else None
+        return Frozen.from_json(newest.document) if newest else None
+
+    return frozen_last
 
 
 def campaign_id_of(campaign: Campaign, log: Log) -> str:

@@ -1,9 +1,9 @@
-"""Signatories: who signs, whether the name may be shown, and who signed twice."""
+"""Signatories: who signs, whether the name may be shown, who signed twice, and who since a day."""
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import date
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -324,3 +324,46 @@ def _keys(signatory: Signatory) -> Iterator[tuple[str, str]]:
         yield signatory.kind, folded(signatory.email)
     if name := folded_name(signatory.name):
         yield signatory.kind, f"name {name}"
+
+
+_A_DAY_AHEAD = timedelta(days=1)  # where somebody signs it may be tomorrow already
+
+
+@dataclass(frozen=True, slots=True)
+class SignedSince:
+    """Who among the signatories has signed since the day on which a letter was frozen."""
+
+    new: list[Signatory] = field(default_factory=list)
+    counted: list[Signatory] = field(default_factory=list)  # not new: perhaps counted that day
+    unclear: list[Signatory] = field(default_factory=list)  # there is no day, or it is to come
+
+
+def signed_since(
+    everybody: Iterable[Signatory],
+    day: date,
+    today: date,
+    named: Container[tuple[SignatoryKind, str]],
+) -> SignedSince:
+    """Who has signed since a letter was frozen on a `day`; `named` has the keys of whom it names.
+
+    Nobody is new whom it names, whatever the file says by now. Of those who signed on that very
+    day, the others are new if they may be named; whether it counted the rest is not known.
+    """
+    found = SignedSince()
+    for one in everybody:
+        if one is _STAND_IN:
+            found.new.append(one)
+        elif name_key(one.kind, one.name) in named:
+            continue
+        elif one.signed_on is None or one.signed_on > today + _A_DAY_AHEAD:
+            found.unclear.append(one)
+        elif one.signed_on > day or (one.signed_on == day and one.publish):
+            found.new.append(one)
+        elif one.signed_on == day:
+            found.counted.append(one)
+    return found
+
+
+def name_key(kind: SignatoryKind, name: str) -> tuple[SignatoryKind, str]:
+    """What two spellings of a signatory's name have in common."""
+    return kind, folded_name(name) or name

@@ -271,11 +271,13 @@ def examine(
     server: Server | None,
     campaign_id: str,
     today: date | None = None,
+    frozen_last: Callable[[str], Frozen | None] = lambda _: None,
 ) -> Examined:
     """Examine a letter, but not yet the rows of its list; UsageError if there is no such letter.
 
     Without a server it would go to the sandbox; `campaign_id` is as the log has it, and `today` the
-    day on which the letter would be frozen, if not now.
+    day on which the letter would be frozen, if not now. `frozen_last` gives another letter by its
+    name, as it was frozen last; None: it never was.
     """
     today = today or datetime.now(zone_of(campaign)).date()
     letter = campaign.find_letter(name)
@@ -290,6 +292,8 @@ def examine(
         examined.people = campaign.people(letter.front.to, examined.problems)
     if examined.people and letter.front.kind == "bulk":
         examined.consent = letter_checks.consent_of(campaign, letter, examined.people)
+    follows = letter.front.follows
+    before = frozen_last(follows) if follows else None
     columns = examined.people.columns if examined.people else AnyColumn(["email"])
     try:
         examined.frozen = freeze(
@@ -299,6 +303,7 @@ def examine(
             today=today,
             columns=columns,
             files=examined.files,
+            before=before,
         )
     except CampaignError as fault:
         # What is missing may be in the part of the front matter that was wrong.
@@ -310,6 +315,7 @@ def examine(
     if letter.front.event and letter.front.event not in campaign.settings.events:
         examined.frozen = None  # reported already; else every copy would lack it
     examined.problems += unfit(campaign, letter, server, today)
+    examined.problems += letter_checks.counted_before(campaign, letter, before, today)
     examined.problems += letter_checks.bulk_problems(
         campaign, letter, examined.frozen, examined.people, server
     )

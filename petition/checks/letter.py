@@ -19,8 +19,9 @@ from petition.campaign.supporters import SOFT_OPT_IN_SINCE, Consent, Proof
 from petition.checks.style import wrong_event_weekdays
 from petition.errors import Level, Problem
 from petition.merge.document import Frozen
+from petition.merge.freeze import signed_since_letter
 from petition.smtp import dkim as signing
-from petition.template.check_names import shown_to_all
+from petition.template.check_names import names_new, shown_to_all
 from petition.template.compile import names_in
 from petition.template.fields import locale_of
 from petition.template.markdown import LETTER_WIDTH
@@ -180,6 +181,20 @@ def _invented_signatories(campaign: Campaign, server: Server | None) -> Iterator
             hint = "Delete the row, or write the real address"
             file = campaign.settings.people["signatories"]
             yield Problem(file, one.line, what, hint, mark=one.email)
+
+
+def counted_before(
+    campaign: Campaign, letter: Letter, before: Frozen | None, today: date
+) -> Iterator[Problem]:
+    """Signatories that a follow-up does not call new, since the letter before may count them."""
+    if before is None or not names_new(letter):
+        return
+    if number := len(signed_since_letter(campaign, before, today).counted):
+        who = "1 unnamed signatory" if number == 1 else f"{number:,} unnamed signatories"
+        what = f"{who} signed on {before.today}, the day on which {quoted(before.letter)} was"
+        what += " frozen: that letter may count them, so this one does not call them new"
+        hint = "{{ signatories }} counts them all the same"
+        yield Problem(campaign.settings.people["signatories"], None, what, hint, Level.NOTE)
 
 
 def _event(

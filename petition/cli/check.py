@@ -149,7 +149,13 @@ class Inspection:
     def _look_at(self, name: str, log: Log | None, campaign_id: str) -> None:
         campaign = self.place.campaign
         server = self.place.server if self.server_is_known else None
-        examined = examine(campaign, name, server=server, campaign_id=campaign_id)
+        examined = examine(
+            campaign,
+            name,
+            server=server,
+            campaign_id=campaign_id,
+            frozen_last=prepare.last_in(log),
+        )
         if examined.letter.texts and not is_live(server):
             examined.problems += unchanged(campaign, examined.letter, server)
         merger, revision, following = None, 1, None

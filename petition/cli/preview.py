@@ -238,7 +238,13 @@ def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
     name = letter or _first_letter(place)
     # The log's key is in every Message-ID: without the log this would be another letter.
     campaign_id = prepare.campaign_id_of(campaign, log)
-    examined = examine(campaign, name, server=server, campaign_id=campaign_id)
+    examined = examine(
+        campaign,
+        name,
+        server=server,
+        campaign_id=campaign_id,
+        frozen_last=prepare.last_in(log),
+    )
     read |= examined.files.asked
     examined.files.asked = read
     is_broken = any(one.is_error for one in concerning(campaign, examined.letter.name))

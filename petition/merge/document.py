@@ -328,6 +328,8 @@ def _signatories(old: Frozen, new: Frozen) -> Iterator[str]:
         yield f"the signatories ({', '.join(told)})"
     elif was["published"] != now["published"]:
         yield "the order of the signatories"
+    elif was.get("new") != now.get("new"):
+        yield "who is new among the signatories"
 
 
 def _files(old: Frozen, new: Frozen) -> Iterator[str]:

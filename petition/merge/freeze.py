@@ -1,7 +1,7 @@
 """Freezes a letter: compiles it, with everything that its copies are made of."""
 
 import copy as copying
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -10,14 +10,15 @@ from petition.address import Mailbox, is_of
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.holidays import HolidaysUnknown, after_working_days
 from petition.campaign.letter import UNANSWERED, Demand, Letter, LetterText, WorkingDays
+from petition.campaign.names import quoted
 from petition.campaign.settings import EventSettings
-from petition.campaign.signatories import Signatory
+from petition.campaign.signatories import Signatory, SignedSince, name_key, signed_since
 from petition.errors import CampaignError, Problem
 from petition.merge.attachments import Files, Gathering, shown_picture
 from petition.merge.document import DUE, Frozen
 from petition.template import fields
 from petition.template.bodies import write_plain
-from petition.template.check_names import counted
+from petition.template.check_names import counted, names_new
 from petition.template.compile import (
     Surroundings,
     blocks_of,
@@ -40,13 +41,16 @@ def freeze(
     today: date,
     columns: Sequence[str],
     files: Files | None = None,
+    before: Frozen | None = None,
 ) -> Frozen:
     """Compile a letter in all its languages; CampaignError has all problems of its templates.
 
     `campaign_id` is the one that the log has fixed; `today` is in the campaign's time zone.
-    Without `files`, the campaign's are read.
+    Without `files`, the campaign's are read. `before` is the letter that a follow-up follows, as it
+    was frozen last; without it everybody is new among the signatories, so that it can be previewed.
     """
     freezing = _Freezing(campaign, letter, columns, files or Files.of(campaign))
+    freezing.look_for_new(before, today)
     document = freezing.document() | freezing.due(today)
     if freezing.problems:
         problems = set(freezing.problems)
@@ -76,6 +80,33 @@ class _Freezing:
         self._names_demands = any({"demands", "open_demands"} & names for names in named)
         self._names_signatories = any("signatories" in names for names in named)
         self._signed = self._signatories()
+
+    def look_for_new(self, before: Frozen | None, today: date) -> None:
+        """Add those who have signed since the letter before, if a follow-up names them."""
+        if not (self._letter.front.follows and names_new(self._letter)):
+            return
+        new: Sequence[Signatory] = self._campaign.signatories
+        if before:
+            found = signed_since_letter(self._campaign, before, today)
+            new = found.new
+            self.problems += self._unclear(found, before)
+        since = (before.today if before else today).isoformat()
+        self._signed |= {fields.NEW: {fields.SINCE: since, **self._listed(new)}}
+
+    def _unclear(self, found: SignedSince, before: Frozen) -> Iterator[Problem]:
+        """Of whom it is not known whether they have signed since."""
+        file = self._campaign.settings.people["signatories"]
+        since = f"signed since {quoted(before.letter)} was frozen ({before.today}) is not known"
+        if found.unclear and not any(one.signed_on for one in self._campaign.signatories):
+            hint = "Add a column signed_on with the day on which each of them signed"
+            yield Problem(file, None, f"no row has a day in signed_on, so who has {since}", hint)
+            return
+        for one in found.unclear:
+            what = f"whether this signatory has {since}"
+            if one.signed_on:
+                what = f"signed_on is {one.signed_on}, a day to come"
+            hint = 'Write the day in signed_on, as "2015-09-28"'
+            yield Problem(file, one.line, what, hint, gathers=not one.signed_on)
 
     def document(self) -> dict[str, Any]:
         settings, front = self._campaign.settings, self._letter.front
@@ -177,6 +208,7 @@ class _Freezing:
         if front.event:  # one that petition.toml lacks is a problem already
             known["event"] = EVENT_FIELDS
         if front.follows:
+            known["signatories"] = (fields.NEW, fields.SINCE)
             known["previous"] = PREVIOUS_FIELDS
             known["open_demands"] = ()
         return known
@@ -216,7 +248,10 @@ class _Freezing:
 
     def signed(self) -> dict[str, Any]:
         """The same, whether the letter names them or not."""
-        everybody, language = self._campaign.signatories, self._campaign.languages[0]
+        return self._listed(self._campaign.signatories)
+
+    def _listed(self, everybody: Sequence[Signatory]) -> dict[str, Any]:
+        language = self._campaign.languages[0]
         published = [self._published(one) for one in everybody if one.publish]
         hidden = [one for one in everybody if not one.publish]
         unnamed = counted(hidden, list(self._letter.texts.values()), language)
@@ -243,6 +278,13 @@ class _Freezing:
         if find_reserved(text):
             what = "the text holds a character of the last private-use plane"
             self.problems.append(Problem(file, line, what, "Delete it"))
+
+
+def signed_since_letter(campaign: Campaign, before: Frozen, today: date) -> SignedSince:
+    """Who among the signatories has signed since a letter was frozen."""
+    published = before.document["signatories"]["published"]
+    named = {name_key(one["kind"], one["name"]) for one in published}
+    return signed_since(campaign.signatories, before.today, today, named)
 
 
 def _table(settings: object, *keys: str) -> dict[str, Any]:
@@ -288,10 +330,12 @@ def without(
     """
     document = copying.deepcopy(frozen.document)
     signatories = document["signatories"]
-    before = len(signatories["published"])
-    signatories["published"] = [one for one in signatories["published"] if not is_signature(one)]
-    gone = before - len(signatories["published"])
-    signatories["total"] -= 0 if still_counts else gone
+    gone = 0
+    for part in filter(None, (signatories.get(fields.NEW), signatories)):
+        before = len(part["published"])
+        part["published"] = [one for one in part["published"] if not is_signature(one)]
+        gone = before - len(part["published"])
+        part["total"] -= 0 if still_counts else gone
     for key in ("cc", "bcc"):
         boxes = zip(document[key], frozen.copied(key), strict=True)
         document[key] = [one for one, box in boxes if not is_of(box.addr_spec, addr_spec)]
@@ -309,15 +353,26 @@ def with_fewer_signatories(old: Frozen, now: Frozen) -> Frozen | None:
     `now` is the same letter as it would be frozen today.
     """
     before, after = old.document["signatories"], now.document["signatories"]
-    known = [_named(one) for one in before["published"]]
-    is_less = all(_named(one) in known for one in after["published"])
-    if before == after or not is_less or after["total"] > before["total"]:
+    if before == after or not (
+        _is_less(before, after) and _is_less(*map(_new_in, (before, after)))
+    ):
         return None
     document = copying.deepcopy(old.document) | {"signatories": copying.deepcopy(after)}
     for language, text in document["texts"].items():
         _recompile(document, language, text)
     fewer = replace(old, document=document)
     return fewer if fewer.is_same_as(now) else None
+
+
+def _is_less(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    known = [_named(one) for one in before["published"]]
+    is_known = all(_named(one) in known for one in after["published"])
+    return is_known and after["total"] <= before["total"]
+
+
+def _new_in(signatories: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Those who are new in a follow-up; in another letter nobody is."""
+    return signatories.get(fields.NEW) or {"published": [], "total": 0}
 
 
 def _named(published: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

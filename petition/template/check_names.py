@@ -12,7 +12,14 @@ from petition.campaign.names import nearest, nearest_hint
 from petition.campaign.signatories import Signatory
 from petition.template import sandbox
 from petition.template.error_texts import ERROR_TEXTS
-from petition.template.fields import ANSWER_FIELDS, DEMAND_FIELDS, SIGNATORY_FIELDS, ValueRefused
+from petition.template.fields import (
+    ANSWER_FIELDS,
+    DEMAND_FIELDS,
+    NEW,
+    SIGNATORY_FIELDS,
+    SINCE,
+    ValueRefused,
+)
 from petition.template.signatories import CHOICE_FIELDS, SignatoryList, is_same
 from petition.template.tags import Template
 
@@ -42,6 +49,7 @@ _FIELDS_OF_EACH = {
     "demands": DEMAND_FIELDS,
     "open_demands": DEMAND_FIELDS,
     "signatories": SIGNATORY_FIELDS,
+    f"signatories.{NEW}": SIGNATORY_FIELDS,
     "previous.answers": ANSWER_FIELDS,
     "previous.stalls": ANSWER_FIELDS,
 }
@@ -111,7 +119,8 @@ class NameCheck(NamedTuple):
         if used.args or used.dyn_args or used.dyn_kwargs or not used.kwargs:
             what = "where needs a condition"
             self.report(used.lineno, what, 'Write it as where(country="KZ")')
-        fields = {"signatories": CHOICE_FIELDS, "demands": DEMAND_FIELDS}.get(_source_of(used))
+        fields = _FIELDS_OF_EACH.get(_source_of(used))
+        fields = CHOICE_FIELDS if fields is SIGNATORY_FIELDS else fields
         for pair in _keywords_of(used):
             if fields is CHOICE_FIELDS and pair.key == "name":
                 what = "where cannot choose signatories by name: some are not to be named"
@@ -153,7 +162,11 @@ class NameCheck(NamedTuple):
 
     def _check_fields(self, tree: nodes.Node, name: str, fields: Sequence[str]) -> None:
         for line, field in _named_fields(tree, name):
-            if field not in fields:
+            if field in fields:
+                continue
+            if absent := ERROR_TEXTS["absent"].get(f"{name}.{field}"):
+                self.report(line, absent["what"], absent["hint"], f"{name}.{field}")
+            else:
                 self._unknown(line, f"there is no {name}.{field}", field, fields, name)
 
     def _check_bare(self, name: str) -> None:
@@ -170,7 +183,7 @@ class NameCheck(NamedTuple):
         self, line: int, what: str, name: str, known: Collection[str], owner: str = ""
     ) -> None:
         whole = f"{owner}.{name}" if owner else name
-        if owner and not known:
+        if owner and (not known or name in _FIELDS_OF_EACH.get(owner, ())):
             hint = (
                 f"It is a list: write {{% for one in {owner} %}}{{{{ one.{name} }}}}{{% endfor %}}"
             )
@@ -191,6 +204,15 @@ def _source_of(listed: nodes.Node) -> str:
     if isinstance(listed, nodes.Getattr) and isinstance(listed.node, nodes.Name):
         return f"{listed.node.name}.{listed.attr}"
     return listed.name if isinstance(listed, nodes.Name) else ""
+
+
+def names_new(letter: Letter) -> bool:
+    """Whether a letter says which signatories are new, or since when."""
+    sources = [source for text in letter.texts.values() for source in (text.subject, text.body)]
+    trees = map(sandbox.tree_of, sources)
+    return any(
+        field in {NEW, SINCE} for tree in trees for _, field in _named_fields(tree, "signatories")
+    )
 
 
 def _named_fields(tree: nodes.Node, name: str) -> Iterator[tuple[int, str]]:
@@ -313,8 +335,11 @@ def chosen(source: str, signatories: SignatoryList) -> SignatoryList | None:
 
 
 def _chosen(node: nodes.Node | None, signatories: SignatoryList) -> SignatoryList | None:
-    if isinstance(node, nodes.Name):
-        return signatories if node.name == "signatories" else None
+    match node:
+        case nodes.Name(name="signatories"):
+            return signatories
+        case nodes.Getattr(node=nodes.Name(name="signatories"), attr=field) if field == NEW:
+            return signatories.newcomers
     if not isinstance(node, nodes.Filter) or node.name not in {"where", "limit"}:
         return None
     before = _chosen(node.node, signatories)

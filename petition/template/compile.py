@@ -281,7 +281,9 @@ def blocks_of(demands: Sequence[Demand], signatories: SignatoryList) -> Block:
         if source == "demands":
             return of_demands if demands else []
         named = chosen(source, signatories)
-        return None if named is None else _signatory_blocks(named)
+        if named is None or (named.signed_since and not named):
+            return None  # nobody new is no mistake: `{% if %}` may keep it from being printed
+        return _signatory_blocks(named)
 
     return block
 
@@ -303,7 +305,9 @@ def _signatory_blocks(signatories: SignatoryList) -> list[Node]:
             entries = [_signature(one, comma(language)) for one in kind]
             blocks.append(Node("signatures", name="signatories", children=entries))
     if signatories.others:
-        line = unnamed_line(signatories.others, language, follows=bool(named))
+        line = unnamed_line(
+            signatories.others, language, follows=bool(named), since=signatories.signed_since
+        )
         blocks.append(Node("paragraph", name="unnamed", children=[Node("text", line)]))
     persons = [one for one in named if one.field("kind") == "individual"]
     if any(one.field("role") or one.field("organisation") for one in persons):

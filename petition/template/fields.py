@@ -52,6 +52,7 @@ Value: TypeAlias = Any  # whatever an expression can come to
 DATE_FIELDS = ("iso", "year", "weekday")
 DEMAND_FIELDS = ("number", "id", "title", "text")
 SIGNATORY_FIELDS = ("name", "role", "organisation", "place", "country", "kind")
+NEW, SINCE = "new", "since"  # of the signatories, in a follow-up
 SENDER_FIELDS = ("name", "address", "reply_to", "postal_address")
 CAMPAIGN_FIELDS = ("title", "id")
 # What is the same in every copy, and where it is written.
@@ -113,6 +114,16 @@ class Named:
         return self._label
 
 
+class PrintedAlone:
+    """What a paragraph of its own is made of, and no field can print."""
+
+    __slots__ = ()
+
+    def refusal(self) -> ValueRefused:
+        """What is said of a field that prints it."""
+        return _not_printed(self)
+
+
 class LetterDate(Named):
     """A day; printed, it is the long date of a language."""
 
@@ -150,10 +161,16 @@ def printed(value: Value, instead: str = SOME_TEXT) -> str:
         raise ValueRefused(f"{value.label} is empty", hint, value.label)
     if isinstance(value, str):
         return clean(value)
+    if isinstance(value, PrintedAlone):
+        raise value.refusal()
     if isinstance(value, bool) or not isinstance(value, int | float | LetterDate | Undefined):
-        what = f"this is {_kind_of(value)}, and only text and numbers can be printed"
-        raise ValueRefused(what, "Print one of its fields, or use it in a condition or a loop")
+        raise _not_printed(value)
     return str(value)
+
+
+def _not_printed(value: Value) -> ValueRefused:
+    what = f"this is {_kind_of(value)}, and only text and numbers can be printed"
+    return ValueRefused(what, "Print one of its fields, or use it in a condition or a loop")
 
 
 def _filling_hint(label: str) -> str:

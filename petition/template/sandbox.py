@@ -33,7 +33,16 @@ from jinja2.utils import _PassArg
 
 from petition.campaign.tables import yes_or_no
 from petition.template import tags
-from petition.template.fields import EmptyCell, Named, Value, ValueRefused, cell_filters, printed
+from petition.template.fields import (
+    NEW,
+    SINCE,
+    EmptyCell,
+    Named,
+    Value,
+    ValueRefused,
+    cell_filters,
+    printed,
+)
 from petition.template.signatories import SignatoryList, listed, others
 
 OUTPUT_LIMIT = 1_000_000  # characters of one part of a letter
@@ -231,7 +240,8 @@ class Operations:
             language = str(context.get(LANGUAGE, "en"))
             if isinstance(elements, SignatoryList):
                 parts = [printed(one.field("name")) for one in self._rounds(elements, 1)]
-                parts += [others(elements.others, language)] if elements.others else []
+                if unnamed := elements.others:
+                    parts.append(others(unnamed, language, elements.signed_since))
             else:
                 parts = [printed(one) for one in self._rounds(elements, 1)]
             check_length(sum(map(len, parts)))
@@ -446,6 +456,8 @@ class LetterEnvironment(ImmutableSandboxedEnvironment):
             return attr in _MAPPING_METHODS
         if isinstance(obj, tuple):
             return attr in getattr(obj, "_fields", ())
+        if isinstance(obj, SignatoryList):
+            return attr in {NEW, SINCE}
         return isinstance(obj, LoopContext) and super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Value) -> None:

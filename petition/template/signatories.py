@@ -7,6 +7,7 @@ languages, and CLDR has the Kazakh І after И, where that alphabet has it after
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from functools import cache, lru_cache
 from typing import Any
 
@@ -15,21 +16,34 @@ from babel.lists import format_list
 
 from petition.campaign.names import APOSTROPHES, folded_words
 from petition.campaign.text_file import packaged_toml
-from petition.template.fields import Named, Value, counted, locale_of
+from petition.template.fields import (
+    NEW,
+    SINCE,
+    LetterDate,
+    Named,
+    PrintedAlone,
+    Value,
+    ValueRefused,
+    counted,
+    locale_of,
+    long_date,
+)
 
 _KNOWN = packaged_toml("template/signatories.toml")
 
 
-def others(number: int, language: str) -> str:
-    """Those who are not named, as a part of a list: "214 others"."""
-    return _counted("others", number, language)
+def others(number: int, language: str, since: date | None = None) -> str:
+    """Those who are not named, as a part of a list: "214 others", "214 more since 3 May 2015"."""
+    if since is None:
+        return _counted("others", number, language)
+    return _counted("since", number, language, day=long_date(since, _spoken(language)))
 
 
-def unnamed_line(number: int, language: str, *, follows: bool) -> str:
+def unnamed_line(number: int, language: str, *, follows: bool, since: date | None = None) -> str:
     """Those who are not named, in a line of their own: "and 214 others"."""
-    if not follows:
-        return _counted("alone", number, language)
-    return f"{_KNOWN['and'][_spoken(language)]} {others(number, language)}"
+    if follows:
+        return f"{_KNOWN['and'][_spoken(language)]} {others(number, language, since)}"
+    return others(number, language, since) if since else _counted("alone", number, language)
 
 
 def disclaimer(language: str) -> str:
@@ -52,10 +66,10 @@ def comma(language: str) -> str:
     return str(_KNOWN["commas"].get(language.partition("-")[0], ", "))
 
 
-def _counted(kind: str, number: int, language: str) -> str:
+def _counted(kind: str, number: int, language: str, **more: str) -> str:
     spoken = _spoken(language)
     is_spoken = spoken == language.partition("-")[0]
-    return counted(_KNOWN[kind][spoken], number, language if is_spoken else "en")
+    return counted(_KNOWN[kind][spoken], number, language if is_spoken else "en", **more)
 
 
 def _spoken(language: str) -> str:
@@ -181,11 +195,12 @@ _TITLES = re.compile(
 )
 
 
-class SignatoryList:
+class SignatoryList(PrintedAlone):
     """Those who signed: as long as all of them, and a loop over it gives those who may be named.
 
     `published` are those, in their order; `unnamed` the others, counted by what the letter chooses
-    by. At most `shown` are named.
+    by. At most `shown` are named. `since` is the day since which all of them have signed, if they
+    are those who are new in a follow-up; `newcomers` are those who are new among them.
     """
 
     def __init__(
@@ -194,12 +209,16 @@ class SignatoryList:
         unnamed: Sequence[tuple[Mapping[str, str | None], int]],
         language: str,
         shown: int | None = None,
+        since: date | None = None,
+        newcomers: "SignatoryList | None" = None,
     ) -> None:
         self._published = published
         self._unnamed = unnamed
         self._shown = shown
         self._choices: dict[tuple[tuple[str, str], ...], SignatoryList] = {}
+        self.newcomers = newcomers
         self.language = language
+        self.signed_since = since
 
     def __len__(self) -> int:
         return len(self._published) + sum(count for _, count in self._unnamed)
@@ -214,6 +233,31 @@ class SignatoryList:
     def others(self) -> int:
         """How many are not named."""
         return len(self) - len(self._named)
+
+    @property
+    def new(self) -> "SignatoryList":
+        """Those among them who have signed since the letter before, in a follow-up."""
+        return self._known_new()[0]
+
+    @property
+    def since(self) -> LetterDate:
+        """The day on which the letter before was frozen."""
+        return LetterDate(f"signatories.{SINCE}", self._known_new()[1], self.language)
+
+    def _known_new(self) -> "tuple[SignatoryList, date]":
+        new = self.newcomers
+        if new is None or new.signed_since is None:
+            # It is known only where the letter names it so: who is new takes the day of each.
+            what = "who is new among the signatories is not known here"
+            raise ValueRefused(what, f"Write signatories.{NEW}, and not another name for it")
+        return new, new.signed_since
+
+    def refusal(self) -> ValueRefused:
+        """What is said of a field that prints it: of one that is a block if there is somebody."""
+        if self.signed_since is None or len(self):
+            return super().refusal()
+        what = f"nobody of them has signed since {self.signed_since}"
+        return ValueRefused(what, f"Write {{% if signatories.{NEW} %}} around it")
 
     def where(self, **conditions: Value) -> "SignatoryList":
         """Those of whom all of this is true: `country="KZ"`, however that is written."""
@@ -230,12 +274,14 @@ class SignatoryList:
 
         published = [one for one in self._published if fits(one.field)]
         unnamed = [(one, count) for one, count in self._unnamed if fits(one.get)]
-        return SignatoryList(published, unnamed, self.language, self._shown)
+        return SignatoryList(published, unnamed, self.language, self._shown, self.signed_since)
 
     def limit(self, number: int) -> "SignatoryList":
         """The same list, of whom at most so many are named; the others still count."""
         shown = max(number, 0) if self._shown is None else min(max(number, 0), self._shown)
-        return SignatoryList(self._published, self._unnamed, self.language, shown)
+        return SignatoryList(
+            self._published, self._unnamed, self.language, shown, self.signed_since
+        )
 
     @property
     def _named(self) -> Sequence[Named]:
@@ -266,7 +312,10 @@ def signatories_in(part: Mapping[str, Any], language: str) -> SignatoryList:
         for one in published
     ]
     unnamed = [(fields, count) for fields, count in part.get("unnamed", ())]
-    return SignatoryList(named, unnamed or [({}, part["total"] - len(named))], language)
+    unnamed = unnamed or [({}, part["total"] - len(named))]
+    since = date.fromisoformat(part[SINCE]) if SINCE in part else None
+    newcomers = signatories_in(part[NEW], language) if NEW in part else None
+    return SignatoryList(named, unnamed, language, since=since, newcomers=newcomers)
 
 
 def in_order(published: Sequence[dict[str, str]], language: str) -> list[dict[str, str]]:

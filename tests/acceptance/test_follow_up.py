@@ -1,12 +1,15 @@
 """A letter that follows another: to whom it goes, in which thread, and what it quotes."""
 
 import email
+from datetime import UTC, datetime, timedelta
 from email.header import decode_header, make_header
 from email.message import Message
 from typing import TYPE_CHECKING
 
 import pytest
+from pypdf import PdfReader
 
+from petition.template.fields import long_date
 from tests.acceptance.returning import DSN
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
@@ -210,3 +213,79 @@ def test_what_is_wrong_with_it_is_found_before_anything_is_sent(
 ):
     campaign.change("letters/follow-up.md", old, new)
     assert told in campaign.petition("check", "follow-up", status=1).out
+
+
+SIGNED = "name,kind,publish,email,signed_on\n"
+NEWS = """\
+---
+follows: open-letter
+---
+{{ signatories | length }} have signed, {{ signatories.new | length }} of them new.
+
+{% if signatories.new %}
+{{ signatories.new | limit(2) }}
+{% endif %}
+"""
+
+
+def signed_by(campaign: SmallCampaign, *rows: str) -> None:
+    campaign.write("signatories.csv", SIGNED + "".join(f"{row}\n" for row in rows))
+
+
+def plain(words: str) -> str:
+    return " ".join(words.split())
+
+
+def test_it_says_who_has_signed_since_the_letter_before(campaign: SmallCampaign):
+    today = datetime.now(UTC).date()
+    long_ago, lately = today - timedelta(days=30), today - timedelta(days=2)
+    old = [f"Ann Reed,individual,yes,,{long_ago}", f"Hidden Hana,individual,no,,{long_ago}"]
+    new = [
+        f"River Friends,organisation,yes,river@friends.org,{lately}",
+        f"Bo Li,individual,yes,bo@li.org,{lately}",
+        f"Cy Moss,individual,yes,cy@moss.org,{lately}",
+        f"Hidden Hugo,individual,no,,{lately}",
+    ]
+    signed_by(campaign, *old)
+    campaign.write("letters/follow-up.md", NEWS)
+    with counting_server() as server:
+        real = campaign.through(server.port)
+        assert real.days_off(-9, "send", "open-letter", "--yes").status == 0
+
+        # Somebody without a day, whom the letter before does not name, may be new or not.
+        signed_by(campaign, *old, *new, "Dee Fox,individual,yes,,")
+        refused = real.petition("check", "follow-up", status=1)
+        assert "signatories.csv:8: whether this signatory has signed since" in refused.out
+        real.petition("send", "follow-up", "--yes", status=1)
+        assert server.accepted.total() == 3
+
+        old[0] = "ANN REED,individual,yes,,"
+        signed_by(campaign, *old, *new)
+        real.petition("check", "follow-up", status=0)
+        text = real.petition("preview", "follow-up", "--to", "p1", status=0).out
+        real.petition("preview", "follow-up", "--to", "p1", "--pdf", "p1.pdf", status=0)
+        pages = PdfReader(campaign.root / "p1.pdf").pages
+        real.petition("send", "follow-up", "--limit", "1", "--yes")
+        said = plain(text_of(email.message_from_bytes(server.last["p1@x.example"])))
+        begin, _, day = said.rpartition(" since ")
+        assert begin == "6 have signed, 4 of them new. River Friends Bo Li and 2 more"
+        assert day in {long_date(today - timedelta(days=ago), "en") for ago in (8, 9)}
+        assert said in plain(text)
+        assert said in plain(" ".join(page.extract_text() for page in pages))
+
+        # What was begun is not sent otherwise to the rest, whoever has signed meanwhile.
+        signed_by(campaign, *old, *new, f"Eve Ash,individual,yes,,{today}")
+        real.petition("send", "follow-up", "--yes", status=2)
+        signed_by(campaign, *old, *new)
+        real.petition("forget", "bo@li.org", "--yes", status=0)
+        real.petition("send", "follow-up", "--yes", status=0)
+        said = plain(text_of(email.message_from_bytes(server.last["p2@x.example"])))
+        assert said == f"5 have signed, 3 of them new. River Friends Cy Moss and 1 more since {day}"
+
+
+def test_a_letter_that_follows_none_cannot_say_who_is_new(campaign: SmallCampaign):
+    campaign.change("letters/open-letter.md", "{{ signatories }}", "{{ signatories.new }}")
+    said = campaign.petition("check", "open-letter", status=1).out
+    assert "letters/open-letter.md:12: the letter follows no other" in said
+    campaign.petition("send", "open-letter", "--yes", status=1)
+    assert not (campaign.root / "outbox").exists()
