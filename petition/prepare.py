@@ -7,7 +7,7 @@ steps that a list goes through, for `check` and `send` alike, are in `check_list
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from petition.campaign.folder import Campaign
 from petition.campaign.letter import UNANSWERED
 from petition.campaign.people import Choice, Person
 from petition.campaign.server import Server
+from petition.campaign.signatories import Signatory
 from petition.checks.campaign import (
     READ_BACK_FIRST,
     CopyCheck,
@@ -24,12 +25,23 @@ from petition.checks.campaign import (
     in_order,
     nobody_on,
 )
-from petition.checks.letter import COPIES, refused_by
-from petition.errors import CampaignError, LogDamaged, MergeRefused, Problem, UsageError
+from petition.checks.letter import COPIES, refused_by, zone_of
+from petition.errors import (
+    CampaignError,
+    Level,
+    LogChanged,
+    LogDamaged,
+    MergeRefused,
+    Problem,
+    UsageError,
+)
 from petition.identity import Signer
 from petition.merge.document import Frozen, differences
 from petition.merge.fill import captured_in
+from petition.merge.freeze import with_fewer_signatories
 from petition.merge.message import Merger
+from petition.merge.signed import frozen_again
+from petition.outbox import erasure, signatures
 from petition.outbox.answers import Answer, Gate, did_not_get
 from petition.outbox.enqueue import Action, Comparison, ListedRow, Listing
 from petition.outbox.erasure import Rehashed, rehashed
@@ -43,6 +55,7 @@ from petition.template.fields import PREVIOUS, Previous, thread_of
 
 _QUOTE_LENGTH = 2_000
 _RE_PREFIX = re.compile(r"^(?:re:\s*)+", re.IGNORECASE)
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _ALIKE = 0.6  # of their lines: a renamed and edited letter and what was sent
 
 KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
@@ -99,6 +112,7 @@ class Plan:
     changes: tuple[str, ...] = ()
     frozen_at: datetime | None = None
     renamed_from: str | None = None
+    loses: FrozenLetter | None = None  # the letter in the log that `frozen` takes the place of
 
     def refusal(self, can_revise: Callable[[], bool] = lambda: True) -> PlanRefused | None:
         """Why a person must first say what they want; None: it can be sent.
@@ -140,6 +154,7 @@ class Prepared:
     comparison: Comparison
     listed: int  # rows of the list
     options: SendOptions
+    departed: int  # signatures that were withdrawn or changed before the files were read
 
     @property
     def letter(self) -> str:
@@ -173,6 +188,7 @@ def prepare(
     wrong in the files; UsageError if it cannot be done as asked: another hash, nobody chosen.
     """
     campaign_id = campaign_id_of(campaign, log)
+    departed = signatures.departed_since(log, _EVER)
     leave_out_forgotten(campaign, log)
     examined = examine(
         campaign,
@@ -216,7 +232,8 @@ def prepare(
         return prepare(campaign, name, log, server, options, read_back=read_back, begins=True)
     comparison = listing.compare(revision, plan.mode, options.limit)
     return Prepared(
-        campaign, log, server, examined, plan, merger, listing, comparison, selection.seen, options
+        *(campaign, log, server, examined, plan, merger, listing, comparison),
+        *(selection.seen, options, departed),
     )
 
 
@@ -238,7 +255,18 @@ def enqueue(
     was done: less than was prepared if `beside_workers`, who may have carried on since.
     UsageError if the log has changed otherwise: nothing was done.
     """
-    plan = prepared.plan
+    plan, log = prepared.plan, prepared.log
+
+    def finish() -> None:
+        has_signatories = plan.frozen.document["signatories"]["total"]
+        if has_signatories and signatures.departed_since(log, _EVER) != prepared.departed:
+            what = "somebody who signed has withdrawn or changed that meanwhile"
+            raise LogChanged(what, "Nothing was done; look at it again, and send it")
+        if plan.loses:
+            erasure.refreeze(log, plan.loses, frozen_again(plan.loses, plan.frozen), "withdrew")
+        if also:
+            also()
+
     freeze = None
     if plan.is_new:
         freeze = FrozenLetter(
@@ -255,7 +283,7 @@ def enqueue(
         plan.frozen.campaign_id,
         freeze,
         widen=plan.meant_for if plan.widens else None,
-        also=also,
+        also=finish,
         beside_workers=beside_workers,
     )
 
@@ -368,26 +396,33 @@ def plan_of(examined: Examined, log: Log, options: SendOptions, *, begins: bool)
         # Nobody can be harmed: they have received nothing.
         unasked = None if log.was_attempted(now.letter) else Mode.REVISE
         unasked = Mode.AGAIN if rehearses else unasked
-        return _plan_after(newest, now, options, begins=begins, unasked=unasked)
+        return _plan_after(log, newest, now, options, begins=begins, unasked=unasked)
     renamed_from = None if rehearses else _renamed(examined, now, log)
     return Plan(now, 1, is_new=True, renamed_from=renamed_from)
 
 
 def _plan_after(
-    newest: FrozenLetter, now: Frozen, options: SendOptions, *, begins: bool, unasked: Mode | None
+    log: Log,
+    newest: FrozenLetter,
+    now: Frozen,
+    options: SendOptions,
+    *,
+    begins: bool,
+    unasked: Mode | None,
 ) -> Plan:
     """The plan for a letter that was frozen before."""
     # With `unasked` a changed text is sent as if the person had asked for it.
     old = Frozen.from_json(newest.document)
     if old.hash != newest.hash:
         raise LogDamaged(f'the text of "{newest.letter}" in the log is not the one that was sent')
-    is_same = old.is_same_as(now)
+    same = _same(old, newest, now, log)
+    is_same = same is not None
     if begins or (not is_same and (options.again or options.revise)):
         meant_for = options.new_revision_is_for
         mode = Mode.AGAIN if options.again else meant_for
         return Plan(now, newest.revision + 1, is_new=True, mode=mode, meant_for=meant_for)
-    if is_same:
-        return _plan_going_on(newest, old, options)
+    if same:
+        return _plan_going_on(newest, same, options)
     if unasked:
         return Plan(now, newest.revision + 1, is_new=True, mode=unasked, meant_for=unasked)
     changes = tuple(differences(old, now))
@@ -413,7 +448,33 @@ def _plan_going_on(newest: FrozenLetter, old: Frozen, options: SendOptions) -> P
         meant_for=meant_for,
         widens=meant_for is not newest.mode,
         may_begin_another=options.again and not options.goes_on,
+        loses=newest if old.hash != newest.hash else None,
     )
+
+
+def _same(old: Frozen, newest: FrozenLetter, now: Frozen, log: Log) -> Frozen | None:
+    """The old letter if it is still the same, perhaps without those who withdrew since."""
+    if old.is_same_as(now):
+        return old
+    fewer = with_fewer_signatories(old, now)
+    is_by_them = fewer and _lost_signatories(old, fewer) <= signatures.departed_since(
+        log, newest.frozen_at
+    )
+    return fewer if is_by_them else None
+
+
+def is_without_departed(before: Prepared, now: Prepared) -> bool:
+    """Whether a letter differs from before only by those who withdrew since."""
+    old, new = before.plan.frozen, now.plan.frozen
+    is_less = with_fewer_signatories(old, new) is not None
+    return is_less and _lost_signatories(old, new) <= now.departed - before.departed
+
+
+def _lost_signatories(old: Frozen, now: Frozen) -> int:
+    """How many fewer signed a letter, or are named in it."""
+    before, after = (one.document["signatories"] for one in (old, now))
+    named = len(before["published"]) - len(after["published"])
+    return int(max(before["total"] - after["total"], named))
 
 
 def _renamed(examined: Examined, now: Frozen, log: Log) -> str | None:
@@ -445,8 +506,8 @@ def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
     newest = log.newest(now.letter) if log else None
     if newest is None:
         return now, 1
-    old = Frozen.from_json(newest.document)
-    return (old, newest.revision) if old.is_same_as(now) else (now, newest.revision + 1)
+    same = _same(Frozen.from_json(newest.document), newest, now, log) if log else None
+    return (same, newest.revision) if same else (now, newest.revision + 1)
 
 
 class FollowUp:
@@ -563,15 +624,40 @@ def campaign_id_of(campaign: Campaign, log: Log) -> str:
     return fixed or settings.id
 
 
-def leave_out_forgotten(campaign: Campaign, log: Log) -> None:
-    """Drop forgotten people from the signatories; unnamed ones stay: a letter only counts them."""
-    forgotten = Forgotten(log)
-    if len(forgotten):
-        campaign.signatories = tuple(
-            one
-            for one in campaign.signatories
-            if not (one.publish and one.email and one.email in forgotten)
-        )
+def leave_out_forgotten(campaign: Campaign, log: Log) -> list[Problem]:
+    """Drop forgotten people from the signatories, and those who withdrew; the warnings.
+
+    They are added to the campaign's problems. Forgotten people who are not named stay: a letter
+    only counts them.
+    """
+    forgotten, gone = Forgotten(log), signatures.departures(log)
+    file = campaign.settings.people["signatories"]
+    kept, told = list[Signatory](), list[Problem]()
+
+    def warn(one: Signatory, what: str, hint: str) -> None:
+        problem = Problem(file, one.line, what, hint, Level.WARNING)
+        if problem not in campaign.problems:
+            told.append(problem)
+
+    for one in campaign.signatories:
+        key = folded(one.email)
+        if one.publish and one.email and one.email in forgotten:
+            continue
+        if since := gone.withdrew.get(key):
+            day = since.astimezone(zone_of(campaign)).date()
+            warn(one, f"this signatory withdrew on {day} and is left out", "Delete the row")
+            continue
+        if one.publish and key in gone.unnamed:
+            what = "this signatory does not want to be named any more, and is only counted"
+            warn(one, what, 'Write "no" under publish')
+            one = replace(one, publish=False)  # noqa: PLW2901
+        elif key in gone.hidden:
+            what = "this signature is hidden in the log, and counts because it is in the file"
+            warn(one, what, f"Delete the row, or: petition signatures --approve {one.email}")
+        kept.append(one)
+    campaign.signatories = tuple(kept)
+    campaign.problems += told
+    return told
 
 
 def suppose_as_frozen(examined: Examined, log: Log) -> None:
@@ -580,7 +666,7 @@ def suppose_as_frozen(examined: Examined, log: Log) -> None:
     if newest and examined.frozen:
         old = Frozen.from_json(newest.document)
         supposed = examined.frozen.counting(old.yes_no)
-        if supposed.is_same_as(old):
+        if _same(old, newest, supposed, log):
             examined.frozen, examined.bare.before = supposed, old.yes_no
 
 

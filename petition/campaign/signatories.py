@@ -296,6 +296,8 @@ def count_once(
         for matched in set(places):  # one by its address, another by its name
             agrees = kept[matched].publish and signatory.publish
             kept[matched] = replace(kept[matched], publish=agrees)
+        if not first.email:  # so that they can be told apart from others of their name
+            kept[place] = replace(kept[place], email=signatory.email)
         repeated += 1
         if repeated <= _TOLD:
             problems.append(_repeated(file, first, signatory))

@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime
 from functools import partial
 from getpass import getpass
@@ -25,10 +25,13 @@ from petition.cli import output
 from petition.cli.workspace import OUTBOX
 from petition.credentials import Secret
 from petition.errors import LogUnusable
-from petition.merge.message import Email
+from petition.identity import Signer
+from petition.merge.document import Frozen
+from petition.merge.message import Email, Merger
 from petition.outbox import service
 from petition.outbox.committer import on_thread
 from petition.outbox.log import DAY, Log
+from petition.outbox.models import FrozenLetter
 from petition.outbox.run import Run, write_down_late
 from petition.outbox.states import State
 from petition.prepare import Prepared
@@ -36,7 +39,7 @@ from petition.sending.circuit_breaker import CopyResult, RunResult, Slowed, Wait
 from petition.sending.rate_limit import Pace
 from petition.sending.retry import RetrySchedule
 from petition.sending.route import Route
-from petition.sending.sender import Mailer
+from petition.sending.sender import Mailer, first_of
 from petition.sending.service import ServiceResult, keep_sending, send_waiting
 from petition.smtp.dkim import DkimSigner, load_signer
 from petition.smtp.login import secret_of
@@ -134,6 +137,7 @@ class Progress:
 
 
 _QUEUED = State.QUEUED
+_LOOK_SECONDS = 1.0  # until it is looked again whether a name was taken out of the letter
 _LATE_SECONDS = 5  # enough for a database to restart; a full disk takes hours
 
 
@@ -259,7 +263,10 @@ async def _deliver(
         )
         _obey_signals(mailer, note)
         try:
-            async with _service_mails_beside(prepared, route, run.owner, note):
+            async with (
+                _service_mails_beside(prepared, route, run.owner, note),
+                _without_who_withdraws(prepared, mailer),
+            ):
                 if wait:
                     noting = partial(_note_wait, note)
                     return await mailer.deliver_all(prepared.comparison.to_send, noting, until)
@@ -293,6 +300,40 @@ async def _service_mails_beside(
     finally:
         stopped.set()
         await sending
+
+
+@asynccontextmanager
+async def _without_who_withdraws(prepared: Prepared, mailer: Mailer) -> AsyncIterator[None]:
+    """Have the run go on without a name that is taken out of the letter while the block runs."""
+    has_names = bool(prepared.plan.frozen.document["signatories"]["published"])
+    if not (has_names and prepared.campaign.settings.has_service_mails):
+        yield
+        return
+    stopped = asyncio.Event()
+    looking = asyncio.create_task(_keep_looking(prepared, mailer, stopped))
+    try:
+        yield
+    finally:
+        stopped.set()
+        await looking
+
+
+async def _keep_looking(prepared: Prepared, mailer: Mailer, stopped: asyncio.Event) -> None:
+    which, known = (prepared.letter, prepared.plan.revision), prepared.plan.frozen.hash
+    while not stopped.is_set():
+        with suppress(LogUnusable):  # then the run itself cannot go on either
+            letter = await on_thread(_frozen_otherwise, prepared.log.url, *which, known)
+            if letter:
+                known, text = letter.hash, Frozen.from_json(letter.document)
+                signer, files = Signer(prepared.log.key), prepared.examined.files
+                mailer.go_on_with(await on_thread(Merger, text, signer, files))
+        await first_of(_LOOK_SECONDS, stopped)
+
+
+def _frozen_otherwise(url: str, letter: str, revision: int, known: str) -> FrozenLetter | None:
+    """A letter as the log has it now; None: it is as it was."""
+    with Log(url) as log:
+        return log.frozen(letter, revision) if log.frozen_hash(letter, revision) != known else None
 
 
 async def _write_down_late(url: str, run: Run, note: Callable[[str], None]) -> None:

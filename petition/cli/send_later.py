@@ -22,7 +22,7 @@ from petition.campaign.server import VARIABLES
 from petition.cli import output
 from petition.errors import ExitStatus, UsageError
 from petition.merge.document import differences
-from petition.prepare import Prepared
+from petition.prepare import Prepared, is_without_departed
 
 _LATEST = timedelta(minutes=10)  # after the moment, if the machine was asleep when it came
 _LOOK_SECONDS = 1.0  # the clock may be set, and the machine sleep
@@ -105,6 +105,9 @@ class Confirmed(NamedTuple):
         """
         before, rows = self.prepared, Confirmed.of(now).rows
         changes = differences(before.plan.frozen, now.plan.frozen)
+        if changes and is_without_departed(before, now):
+            changes = []
+            output.say("Somebody who signed withdrew meanwhile, and is not named.")
         if before.plan.revision != now.plan.revision and not changes:
             changes = ["the revision"]
         if before.listed != now.listed or not rows <= self.rows:

@@ -169,6 +169,11 @@ class Log:
         row = self.database.one("one_frozen", {"letter": letter, "revision": revision})
         return models.frozen_of(row) if row else None
 
+    def frozen_hash(self, letter: str, revision: int) -> str | None:
+        """The hash of a letter in one revision: it changes when somebody's name is taken out."""
+        row = self.database.one("frozen_hash", {"letter": letter, "revision": revision})
+        return str(row[0]) if row else None
+
     def letters(self) -> list[str]:
         """The names of all letters that were ever frozen."""
         return [row[0] for row in self.database.all("frozen_letters")]

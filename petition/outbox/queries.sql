@@ -50,6 +50,10 @@ FROM frozen WHERE letter = :letter ORDER BY revision DESC LIMIT 1
 SELECT letter, revision, hash, content_hash, document, mode, frozen_at
 FROM frozen WHERE letter = :letter AND revision = :revision
 
+-- :name frozen_hash
+-- The hash of a letter in one revision.
+SELECT hash FROM frozen WHERE letter = :letter AND revision = :revision
+
 -- :name frozen_letters
 -- The names of all letters that were ever frozen.
 SELECT DISTINCT letter FROM frozen ORDER BY letter

@@ -75,6 +75,11 @@ class CopyMerger:
         self._date = clock().replace(microsecond=0)
         self._hindered_in_a_row = 0
 
+    def go_on_with(self, merger: Merger) -> None:
+        """Merge what follows with another merger: a name was taken out of the letter."""
+        merger.left_out |= self._merger.left_out
+        self._merger = merger
+
     def has_to_wait(self, copy: Copy) -> bool:
         """Whether `letter` does not suffice for a copy."""
         return self._has_cc_of_rows or self._has_to_fetch(copy)

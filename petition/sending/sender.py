@@ -93,6 +93,10 @@ class Mailer:
         """How many copies the merger has made, also before this run."""
         return self._merging.merged
 
+    def go_on_with(self, merger: Merger) -> None:
+        """Merge the copies that follow with another merger: a name was taken out of the letter."""
+        self._merging.go_on_with(merger)
+
     def stop(self) -> None:
         """Begin no further letter; those in flight are finished."""
         self._result.stopped = True

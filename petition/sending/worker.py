@@ -39,6 +39,7 @@ LONGEST_PAUSE_SECONDS = 60.0  # of a worker whose server does not answer
 @dataclass(slots=True)
 class _Compiled:
     document: str
+    hash: str
     merger: Merger
     files: KeptFiles
     sender_domain: str
@@ -80,7 +81,8 @@ class Worker:
         self._note = note
         self._side_lock = asyncio.Lock()
         self._mailer: Mailer | None = None
-        self._sending: tuple[str, Dispatch] | None = None  # the mailer's letter, and how it is sent
+        # The mailer's letter, its revision and hash, and how it is sent.
+        self._sending: tuple[str, int, str, Dispatch] | None = None
         self._stopped = asyncio.Event()
         self._paced: tuple[Dispatch, SharedPace] | None = None
         self._compiled: _Compiled | None = None
@@ -111,16 +113,20 @@ class Worker:
             return await on_thread(workers.has_job_due, self._side.database)
 
     async def check_settings(self) -> None:
-        """Put a letter down that is to be sent with other settings now; its job follows at once."""
+        """Put a letter down that is to be sent otherwise now; its job follows at once.
+
+        It has other settings, or somebody's name was taken out of it.
+        """
         if self._sending is None:
             return
-        letter, dispatch = sending = self._sending
+        letter, revision, text, dispatch = sending = self._sending
         async with self._side_lock:
             try:
                 now = await on_thread(Dispatch.of, self._side, letter)
             except LetterUnusable:  # the next job says why
                 now = None
-        if now != dispatch and self._mailer and self._sending is sending:
+            text_now = await on_thread(self._side.frozen_hash, letter, revision)
+        if (now, text_now) != (dispatch, text) and self._mailer and self._sending is sending:
             self._mailer.stop()
 
     async def recover(self) -> None:
@@ -196,7 +202,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         cap = route.pace.cap if route.pace.is_capped else None
         run = await on_thread(workers.SharedRun, self._log, letter, revision, self.owner, cap, loop)
-        self._sending = letter, dispatch
+        self._sending = letter, revision, compiled.hash, dispatch
         self._mailer = mailer = Mailer(
             run,
             compiled.merger,
@@ -250,7 +256,8 @@ class Worker:
             raise LetterUnusable(what, hint)
         kept_files = KeptFiles()
         merger = Merger(frozen, Signer(self._log.key), kept_files)
-        self._compiled = _Compiled(found.document, merger, kept_files, frozen.sender.domain)
+        domain = frozen.sender.domain
+        self._compiled = _Compiled(found.document, found.hash, merger, kept_files, domain)
         return self._compiled
 
     def _signer(self, letter: str, signature: Signature | None) -> DkimSigner | None:

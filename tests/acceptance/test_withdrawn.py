@@ -1,0 +1,135 @@
+"""Whoever withdraws is named in nothing that is not sent yet, and not counted in it."""
+
+import email
+import email.policy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from petition.outbox.signatures import Review
+from tests import PATIENCE
+from tests.acceptance.signing import hide_name, sign, taking_signatures, withdraw
+from tests.acceptance.small import SmallCampaign
+from tests.servers.counting import CountingServer, counting_server
+
+WITHDREW = "signatories.csv:3: warning: this signatory withdrew on"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> SmallCampaign:
+    return taking_signatures(SmallCampaign.at(tmp_path, people=6))
+
+
+@pytest.fixture
+def server() -> Iterator[CountingServer]:
+    with counting_server() as server:
+        yield server
+
+
+@pytest.fixture
+def campaign(small: SmallCampaign, server: CountingServer) -> SmallCampaign:
+    campaign = small.through(server.port)
+    campaign.env["PETITION_SMTP_CONNECTIONS"] = "1"
+    return campaign
+
+
+def text_to(server: CountingServer, who: str) -> str:
+    mail = email.message_from_bytes(server.last[f"{who}@x.example"], policy=email.policy.default)
+    part = mail.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content())
+
+
+def test_a_letter_is_made_without_whoever_has_withdrawn(small: SmallCampaign):
+    sign(small, "ANN@x.example", "Ann Reed")
+    withdraw(small, "ann@x.example")
+    assert WITHDREW in small.petition("check", status=0).out
+    shown = small.petition("preview", "open-letter", status=0).out
+    assert "Ann Reed" not in shown
+    assert "2 signed" in shown
+    said = small.petition("send", "open-letter", status=0)
+    assert WITHDREW in said.out
+    site = small.petition("publish", "site", "--rehearsal", status=0)
+    assert WITHDREW in site.err
+    pages = [path.read_text(encoding="utf-8") for path in (small.root / "site").rglob("*.html")]
+    assert any("River Friends" in page for page in pages)
+    assert not any("Ann Reed" in page for page in pages)
+
+
+def test_a_copy_that_waits_goes_without_the_name(campaign: SmallCampaign, server: CountingServer):
+    sign(campaign, "ann@x.example", "Ann Reed")
+    campaign.petition("send", "open-letter", "--limit", "2", "--yes")
+    withdraw(campaign, "ann@x.example")
+    said = campaign.petition("send", "open-letter", "--yes", status=0)
+    assert "leaves out a name that was taken back" in said.out
+    assert "Ann Reed" in text_to(server, "p1")
+    assert "3 signed" in text_to(server, "p1")
+    assert "Ann Reed" not in text_to(server, "p6")
+    assert "2 signed" in text_to(server, "p6")
+    assert server.accepted.total() == 6
+    # The row can be deleted, and nothing has changed by that.
+    campaign.change("signatories.csv", "Ann Reed,individual,ann@x.example,yes\n", "")
+    campaign.list_people(*(f"p{number}" for number in range(1, 8)))
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert "2 signed" in text_to(server, "p7")
+    campaign.petition("evidence", "pack.zip", status=0)
+    campaign.petition("evidence", "--verify", "pack.zip", status=0)
+
+
+def test_who_was_only_counted_is_not_counted_any_more(
+    campaign: SmallCampaign, server: CountingServer
+):
+    sign(campaign, "bea@x.example", "Bea Shy", publish=False)
+    campaign.petition("send", "open-letter", "--limit", "2", "--yes")
+    withdraw(campaign, "bea@x.example")
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert "3 signed" in text_to(server, "p1")
+    assert "2 signed" in text_to(server, "p6")
+
+
+def test_a_row_that_nobody_took_back_still_needs_a_word(campaign: SmallCampaign):
+    campaign.petition("send", "open-letter", "--limit", "2", "--yes")
+    campaign.change("signatories.csv", "Ann Reed,individual,ann@x.example,yes\n", "")
+    refused = campaign.petition("send", "open-letter", "--yes", status=2)
+    assert "has changed" in refused.err
+
+
+def test_who_does_not_want_to_be_named_any_more_is_only_counted(
+    campaign: SmallCampaign, server: CountingServer
+):
+    sign(campaign, "ann@x.example", "Ann Reed")
+    campaign.petition("send", "open-letter", "--limit", "2", "--yes")
+    hide_name(campaign, "ann@x.example")
+    said = campaign.petition("send", "open-letter", "--yes", status=0)
+    assert "signatories.csv:3: warning: this signatory does not want to be named" in said.out
+    assert "Ann Reed" not in text_to(server, "p6")
+    assert "3 signed" in text_to(server, "p6")
+
+
+def test_a_hidden_signature_counts_while_it_is_in_the_file(small: SmallCampaign):
+    sign(small, "ann@x.example", "Ann Reed", review=Review.HIDDEN)
+    assert "signatories.csv:3: warning: this signature is hidden" in small.petition("check").out
+    assert "Ann Reed" in small.petition("preview", "open-letter", status=0).out
+
+
+def test_a_run_goes_on_without_who_withdraws_meanwhile(tmp_path: Path):
+    campaign = taking_signatures(SmallCampaign.at(tmp_path, people=60))
+    with counting_server() as server:
+        campaign = campaign.through(server.port)
+        campaign.env["PETITION_SMTP_CONNECTIONS"] = "1"
+        text = (tmp_path / "petition.toml").read_text(encoding="utf-8")
+        campaign.write("petition.toml", f'{text}\n[pace]\nrate = "20/s"\n')
+        server.hold_after = 3
+        sign(campaign, "ann@x.example", "Ann Reed")
+        sending = campaign.begin("send", "open-letter", "--yes")
+        server.wait_for(3)
+        withdraw(campaign, "ann@x.example")
+        server.hold_after = None
+        _, said = sending.communicate(timeout=PATIENCE)
+        assert sending.returncode == 0, said
+    assert server.accepted.total() == 60
+    assert "Ann Reed" in text_to(server, "p1")
+    assert "Ann Reed" not in text_to(server, "p60")
+    assert "2 signed" in text_to(server, "p60")
+    assert set(server.accepted.values()) == {1}
