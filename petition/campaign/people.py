@@ -83,8 +83,8 @@ class PeopleList:
         if "salutation" not in columns and self._greets:
             columns = (*columns, "salutation")
         self.columns = columns
-        # Whether columns say of each row whether it may be written to.
-        self.is_marked = bool(self._export.marks)
+        # Those that say of each row whether it may be written to.
+        self.marks = self._export.marks
         self._is_completed = bool(self._export.taken) or self._has_name_parts or self._greets
 
     def note(self) -> Problem | None:
@@ -103,7 +103,7 @@ class PeopleList:
         fields = row.cells
         if self._is_completed:
             self._complete(fields)
-        excluded = self.exclusion_of(row) if self.is_marked else ""
+        excluded = self.exclusion_of(row) if self.marks else ""
         address, name = fields["email"], fields.get("name", "")
         tag = language_tag(fields["language"]) if fields.get("language") else ""
         is_usual = tag is not None and is_plain(address) and "".join(fields.values()).isprintable()

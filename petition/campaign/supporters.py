@@ -5,19 +5,19 @@ is skipped and counted. What all rows of one address say about consent counts to
 """
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from itertools import chain
+from functools import lru_cache
+from itertools import chain, pairwise
 from pathlib import Path
 
 from petition.address import Mailbox, folded
 from petition.campaign.csv_file import Reading
 from petition.campaign.names import quoted
 from petition.campaign.people import (
-    FirstLines,
-    ListJudge,
     PeopleList,
     Person,
     RowRefused,
@@ -102,8 +102,9 @@ class Consent:
         self._has_proof = proof is None or proof.can_be_in(columns)
         self._answers = [name for name in (UPDATES, *OPT_INS) if name in columns]
         self._statuses = [name for name in STATUSES if name in columns]
+        proving = (_DATE, _WORDS, _SOURCE) if proof else ()
         # Those in which a row says anything.
-        self.columns = (*self._answers, *self._statuses, *((_DATE,) if proof else ()))
+        self.columns = (*self._answers, *self._statuses, *proving)
 
     @property
     def can_be_known(self) -> bool:
@@ -129,17 +130,12 @@ class Consent:
         return True if (says_yes or not can_say) and not self.proof.lacks(cells) else None
 
 
-def together(one: bool | None, other: bool | None) -> bool | None:
-    """What two rows of one person say: a no in either, else a yes in either."""
-    both = (one, other)
-    return False if False in both else True if True in both else None
-
-
 INVALID, DUPLICATE = "invalid", "duplicate"
 
 _NAMED = 5  # lines that are named in a warning; the rest are counted
 _UNSEEN = re.compile(r"[^\w.@+ -]+")
 _SHOWN = 100  # characters of what a row has instead of an address
+_PARTS = 8  # of a list, in which repeated texts are looked for
 
 
 @dataclass
@@ -184,52 +180,78 @@ class PassedOver:
         yield Problem(self.file, first.line, what, first.hint, Level.WARNING, first.mark)
 
 
-class BulkJudge(ListJudge):
-    """Judges the rows of a bulk letter's list: each is a person, if one excluded with a reason."""
+_Say = tuple[str, bool | None]  # why a row excludes its person, or ""; whether it consents
+
+
+def together(one: _Say, other: _Say) -> _Say:
+    """What two rows of one person say: the gravest reason; a no in either, else a yes in either."""
+    reasons, answers = {one[0], other[0]}, {one[1], other[1]}
+    consent = False if False in answers else True if True in answers else None
+    return next((reason for reason in REASONS if reason in reasons), ""), consent
+
+
+def repeated(hashes: "array[int]") -> set[int]:
+    """Those that are there more than once.
+
+    They are sorted in parts, as sorting takes 40 bytes for each. Of a million texts, the odds that
+    two share a hash are below one in ten million (see `FirstLines`).
+    """
+    found = set[int]()
+    for part in range(_PARTS):
+        some = sorted(one for one in hashes if one % _PARTS == part)
+        found.update(one for one, other in pairwise(some) if one == other)
+    return found
+
+
+class BulkJudge:
+    """Judges the rows of a bulk letter's list: each is a person, if one excluded with a reason.
+
+    What the rows of one address say counts together, also of those that follow: so the list is
+    looked over first, in the columns that matter for that and no others.
+    """
 
     def __init__(self, people: PeopleList, consent: Consent, passed_over: PassedOver) -> None:
-        super().__init__(people)
+        self.people = people
         self._consent = consent
         self._passed_over = passed_over
         self._numbers: Counter[tuple[str, str]] = Counter()
-        # Where no column says anything, all rows say the same.
-        says_anything = bool(consent.columns) or people.is_marked
-        self._said = self._said_together() if says_anything else None
+        says_it = {*consent.columns, *people.marks}
+        self._telling = [name for name in people.table.columns if name in says_it]
+        self._says: list[_Say] = []  # all that rows have said
+        self._say_of = lru_cache(maxsize=1000)(self._read_say)
+        # Of addresses, what their rows say together, and ids, by their hashes.
+        self._repeated: dict[int, _Say] = {}
+        self._repeated_ids = set[int]()
+        self._look_over()
+        self._seen, self._seen_ids = set[int](), set[int]()  # those of them that were judged
 
     def __call__(self, rows: list[TableRow]) -> tuple[list[Person], list[Problem]]:
         """All of the next rows; the problems are only those of the file as a whole."""
         found, problems = list[Person](), list[Problem]()
         for row in rows:
-            if row.fault and not row.number:
-                problems.append(row.fault)
+            fault = row.fault
+            if fault and not row.number:
+                problems.append(fault)
                 continue
             try:
-                fault = row.fault
-                person = self._invalid(row) if fault else self.people.person_of(row)
+                person = self._invalid(row) if fault else self._judged(self.people.person_of(row))
             except RowRefused as why:
                 fault = self.people.problem_of(row, why)
                 person = self._invalid(row)
             if fault:
                 self._passed_over.add(fault)
             found.append(person)
-        keys = ["" if one.address else folded(one.mailbox.addr_spec) for one in found]
-        lines = [one.line for one in found]
-        said = self._said
-        repeated = keys if said is None else [key if key in said else "" for key in keys]
-        twice = self._addresses.repeats(repeated, lines)
-        ids = ["" if at in twice or not keys[at] else one.id for at, one in enumerate(found)]
-        twice |= self._ids.repeats(ids, lines)
-        for at, (person, key) in enumerate(zip(found, keys, strict=True)):
-            if at in twice:
-                found[at] = self._numbered(person, person.mailbox.addr_spec, DUPLICATE)
-            elif key:
-                found[at] = self._judged(person, key)
         return found, problems
 
-    def _judged(self, person: Person, key: str) -> Person:
-        """A person, excluded if the rows of their address say so or do not say yes."""
-        own = person.excluded, self._consent.of(person.fields)
-        excluded, consent = self._said.get(key, own) if self._said else own
+    def _judged(self, person: Person) -> Person:
+        """A person, excluded as a duplicate, or if the rows of their address do not say yes."""
+        key = hash(folded(person.mailbox.addr_spec))
+        if self._is_there(key, person.id):
+            return self._numbered(person, person.mailbox.addr_spec, DUPLICATE)
+        excluded, consent = (
+            self._repeated.get(key)
+            or self._says[self._say_of(*map(person.fields.__getitem__, self._telling))]
+        )
         if proof := self._consent.proof:
             person = person._replace(fields=proof.completed(person.fields))
             if not excluded and consent is None:
@@ -239,30 +261,47 @@ class BulkJudge(ListJudge):
         excluded = excluded or ("" if consent else NO_CONSENT)
         return person._replace(excluded=excluded) if excluded else person
 
-    def _said_together(self) -> dict[str, tuple[str, bool | None]]:
-        """What the rows of each repeated address say together."""
-        seen, twice = FirstLines(), set[str]()
-        for rows in self.people.table.blocks():
-            readable = [row for row in rows if not row.fault]
-            keys = [folded(self.people.address_in(row)) for row in readable]
-            repeats = seen.repeats(keys, [row.line for row in readable])
-            twice.update(keys[at] for at in repeats)
-        said: dict[str, tuple[str, bool | None]] = {}
-        for row in self.people.table.rows() if twice else ():
-            key = folded(self.people.address_in(row))
-            if key not in twice:
-                continue
-            try:
-                excluded, consent = self.people.exclusion_of(row), self._consent.of(row.cells)
-            except RowRefused:
-                excluded, consent = "", False  # what is unclear is not a yes
-            if key in said:
-                before, consent_before = said[key]
-                found = {before, excluded}
-                excluded = next((reason for reason in REASONS if reason in found), "")
-                consent = together(consent, consent_before)
-            said[key] = excluded, consent
-        return said
+    def _is_there(self, key: int, row_id: str) -> bool:
+        """Whether the address or the id was judged before; only repeated ones are kept."""
+        if key in self._repeated:
+            if key in self._seen:
+                return True
+            self._seen.add(key)
+        id_key = hash(row_id)
+        if row_id and id_key in self._repeated_ids:
+            if id_key in self._seen_ids:
+                return True
+            self._seen_ids.add(id_key)
+        return False
+
+    def _look_over(self) -> None:
+        """Find the addresses and ids that are there twice, and what the rows of such say."""
+        table, row_id = self.people.table, self.people.cell("id")
+        address = self.people.cell("email") or 0
+        telling = [table.columns.index(name) for name in self._telling]
+        addresses, ids, says = array("q"), array("q"), bytearray()
+        for cells in table.bare_rows():
+            addresses.append(hash(folded(cells[address])))
+            says.append(self._say_of(*map(cells.__getitem__, telling)))
+            if row_id is not None:
+                ids.append(hash(cells[row_id].strip()))
+        self._repeated_ids = repeated(ids)
+        if twice := repeated(addresses):
+            for key, say in zip(addresses, says, strict=True):
+                if key in twice:
+                    said = self._says[say]
+                    self._repeated[key] = together(said, self._repeated.get(key, said))
+
+    def _read_say(self, *cells: str) -> int:
+        """What a row says in the columns that matter: its place in `_says`."""
+        row = TableRow(0, 0, dict(zip(self._telling, map(str.strip, cells), strict=True)))
+        try:
+            say = self.people.exclusion_of(row), self._consent.of(row.cells)
+        except RowRefused:
+            say = "", False  # what is unclear is not a yes
+        if say not in self._says:
+            self._says.append(say)
+        return self._says.index(say)
 
     def _invalid(self, row: TableRow) -> Person:
         """A stand-in for a row that cannot be used, under a name that no address has."""
@@ -323,7 +362,7 @@ def read_opt_outs(folder: Path, file: str) -> OptOuts:
             found.problems.append(people.problem_of(row, why))
             continue
         said = " ".join(row.cells[column].split())[:_REASON_LENGTH] if column else ""
-        if people.is_marked and not excluded:
+        if people.marks and not excluded:
             found.passed_over += 1
             continue
         found.by_reason.setdefault(excluded or said or OPTED_OUT, []).append(addr_spec)

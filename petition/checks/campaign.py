@@ -85,7 +85,7 @@ class Examined:
         if merger and person.language and not person.excluded and merger.language_of(person)[1]:
             self.fallbacks.setdefault(person.language, FirstRows()).add(person)
 
-    def judge(self, people: PeopleList) -> ListJudge:
+    def judge(self, people: PeopleList) -> ListJudge | BulkJudge:
         """What turns rows of the list into people, not yet completed, and problems."""
         self.passed_over = PassedOver(people.file)
         if self.consent:

@@ -308,6 +308,7 @@ class _Staged:
         if listed.address:
             self._twins[key] += 1
             twin = self._twins[key]
+        chosen = int(row.chosen)  # for a bool, sqlite3 looks for an adapter
         return (
             self._position,
             row.mailbox,
@@ -319,9 +320,9 @@ class _Staged:
             row.file,
             row.line,
             as_json(row.fields),
-            row.chosen,
+            chosen,
             row.excluded,
-            row.chosen,
+            chosen,
             twin,
             self._bind(row.mailbox),
         )
