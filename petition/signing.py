@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from textwrap import fill
 from zoneinfo import ZoneInfo
 
@@ -60,6 +61,22 @@ _LINK = re.compile(
 _BARE_LINK = re.compile(r"@|\w{2}\.(?:[a-zа-яёіїєґ]{2,}|[A-ZА-ЯЁІЇЄҐ]{2,})\b")
 _UNSEEN_KINDS = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 _OF_LINKS = re.compile(r"[:/@<>\[\](){}|\\#?&=%]")
+
+
+class Admission(Enum):
+    """What became of an entry, which nobody outside is told."""
+
+    ASKED = "asked"  # a mail asks for a confirmation
+    TOLD = "told"  # they had signed, and a mail tells how to change that
+    KEPT = "kept"  # nothing has changed: the address had its mail of the day
+    BARRED = "barred"  # the address must not be written to
+
+
+_ADMISSIONS = {
+    ServiceKind.CONFIRM: Admission.ASKED,
+    ServiceKind.SIGNED: Admission.TOLD,
+    None: Admission.KEPT,
+}
 
 
 class SignRefused(Exception):
@@ -165,15 +182,22 @@ class SigningDesk:
         The mail that asks for a confirmation is queued; it answers the mail with the Message-ID
         `answers`. Nothing tells whether there is one.
         """
+        self.admit(mailbox_text, entry, wording, how, answers)
+
+    def admit(
+        self, mailbox_text: str, entry: SignatureEntry, wording: Wording, how: str, answers: str
+    ) -> tuple[Admission, SignatureRecord | None]:
+        """The same, for the campaign's own eyes: what became of it, and what is in the log."""
         mailbox = self._mailbox(mailbox_text)
         with self.log.database.joined(self.log.writing):
             if self._is_barred(mailbox):
-                return
+                return Admission.BARRED, None
             signature, kind = signatures.submit(
                 self.log, self.letter, mailbox.addr_spec, entry, wording, how
             )
             if kind:
                 self._write(kind, mailbox, signature, answers)
+        return _ADMISSIONS[kind], signature
 
     def confirm(self, signature: SignatureRecord, how: str) -> bool:
         """The owner confirms; False: it was confirmed or withdrawn before."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -17,15 +18,32 @@ from petition.address import is_of
 from petition.campaign.settings import Inbox
 from petition.cli import output
 from petition.cli.answer import show_unmatched
+from petition.cli.run_delivery import ServiceRun
+from petition.cli.sign_by_mail import DOUBTFUL, SignByMail
 from petition.cli.status import show_held
 from petition.cli.workspace import Json, Workspace
-from petition.errors import ExitStatus, ServerTrouble, UsageError
+from petition.errors import ExitStatus, PetitionError, ServerTrouble, UsageError
 from petition.inbox import Finding, Kind
 from petition.inbox.classify import explain, set_aside
 from petition.inbox.imap import IdleRefused, Imap
-from petition.inbox.mailboxes import MaildirSource, Mbox, first_mail, mails_in, read_into
+from petition.inbox.mailboxes import (
+    Fetched,
+    MaildirSource,
+    Mbox,
+    first_mail,
+    mails_in,
+    read_into,
+    received,
+)
+from petition.inbox.signing_words import Stance, asked_in, stance_of
 from petition.oauth import Account, LoginLost
-from petition.outbox.inbound import Incoming, Recorded
+from petition.outbox import service, signatures
+from petition.outbox.inbound import SIGNATURE, Incoming, Recorded, imap_day
+from petition.outbox.log import Log
+from petition.outbox.signatures import UNCONFIRMED_DAYS
+from petition.outbox.states import State
+from petition.sending.service import ServiceResult
+from petition.signing import SigningDesk
 from petition.trust import Section
 
 _POLL_SECONDS = 60
@@ -70,31 +88,77 @@ def inbox(
         if settings is None:
             hint = 'Name it in petition.toml: [inbox] and under it url = "imaps://user@host/INBOX"'
             raise UsageError("no inbox is set", hint)
-        place.allow(Section.LOG, Section.INBOX, asks=not as_json)
+        sends = place.settings.has_service_mails
+        parts = (Section.SERVER, Section.SIGNATURE) if sends else ()
+        place.allow(Section.LOG, Section.INBOX, *parts, asks=not as_json)
         _listen(place, settings, watch=watch, as_json=as_json)
         if not as_json:
             place.say_which()
 
 
 def _listen(place: Workspace, settings: Inbox, *, watch: bool, as_json: bool) -> None:
-    incoming = Incoming(place.existing_log)
+    sign = place.settings.sign
+    takes_signatures = bool(sign.mailto or sign.page)
+    incoming = Incoming(place.log if takes_signatures else place.existing_log)
+    if takes_signatures:
+        desk = SigningDesk.of(incoming.log, place.campaign)
+        incoming.takers = (SignByMail(desk, incoming).take,)
     since = incoming.sent_since()
+    if since is None and takes_signatures:
+        since = imap_day(incoming.log.clock() - timedelta(days=UNCONFIRMED_DAYS))
     if since is None:
         raise UsageError("nothing has been sent yet", "There can be no answers")
     account = place.settings.inbox_account
     reader = _Reader(incoming, settings, account, place.root, since, watch, as_json)
-    shown = _Shown(place, incoming, as_json=as_json, watch=watch)
+    post = _Post(place, incoming.log)
+    shown = _Shown(place, incoming, post, as_json=as_json, watch=watch)
     is_first = True
     try:
         for batch in reader.batches():
+            post.send()
             if batch is not None:
                 shown.add(batch)
                 continue
+            signatures.expire(incoming.log)
             shown.end(even_nothing=is_first)
             is_first = False
     except ServerTrouble:
+        post.send()
         shown.end(even_nothing=False)  # what was recorded before it
         raise
+
+
+class _Post:
+    """Sends the service messages that wait; what prevents it does not stop the reading."""
+
+    def __init__(self, place: Workspace, log: Log) -> None:
+        self._place = place
+        self._log = log
+        self._run: ServiceRun | None = None
+        self._noted = ""
+        self.results: list[ServiceResult] = []  # since they were last told
+
+    def send(self) -> None:
+        place = self._place
+        if not (place.settings.has_service_mails and service.waits(self._log)):
+            return
+        try:
+            if self._run is None:
+                told = self.results.append
+                self._run = ServiceRun(place.url, place.settings, place.server, place.root, told)
+            self._run.send_now()
+            self._noted = ""
+        except PetitionError as trouble:
+            if self._noted != (noted := str(trouble)):
+                output.say_error(f"Confirmations wait: {noted}")
+                sys.stderr.flush()
+            self._noted = noted
+
+    def counts(self) -> Counter[State]:
+        """What became of the mails about signatures since this was last asked."""
+        found = Counter(one.state for one in self.results if one.mail.kind in signatures.KINDS)
+        self.results.clear()
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +252,12 @@ def _progress(total: int, *, as_json: bool) -> Iterator[Callable[[], None]]:
 class _Shown:
     """Shows what came when there is no more for now; JSON of --watch at once."""
 
-    def __init__(self, place: Workspace, incoming: Incoming, *, as_json: bool, watch: bool) -> None:
+    def __init__(
+        self, place: Workspace, incoming: Incoming, post: _Post, *, as_json: bool, watch: bool
+    ) -> None:
         self._place = place
         self._incoming = incoming
+        self._post = post
         self._as_json = as_json
         self._watch = watch
         self._objects: list[dict[str, object]] = []
@@ -200,6 +267,7 @@ class _Shown:
         self._kinds: Counter[str] = Counter()
         self._ours: list[tuple[str, str, str, str]] = []
         self._others: list[tuple[str, str, str]] = []
+        self._of_signatories: list[tuple[str, str, str]] = []
         self._other_count = self._others_leave = 0
         self._is_held = self._is_other_held = False
 
@@ -215,6 +283,9 @@ class _Shown:
             elif one.copy:
                 self._kinds[kind] += 1
                 self._ours.append(_row(one))
+            elif one.matched_by == SIGNATURE or DOUBTFUL in one.effects:
+                result = ", ".join(one.effects)
+                self._of_signatories.append((one.mail.sender, one.mail.reason, result))
             elif kind != Kind.REPORT:
                 self._other_count += 1
                 self._is_other_held = self._is_other_held or is_held
@@ -228,9 +299,11 @@ class _Shown:
     def end(self, *, even_nothing: bool) -> None:
         if self._as_json:
             if not self._watch:
-                output.json(self._place.origin | {"mails": self._objects})
+                sent = self._post.counts()[State.SENT]
+                whole = {"mails": self._objects, "confirmations": sent}
+                output.json(self._place.origin | whole)
             return
-        number = len(self._ours) + self._other_count
+        number = len(self._ours) + len(self._of_signatories) + self._other_count
         if number:
             told = ", ".join(
                 output.count(number, kind, _PLURALS.get(kind, ""))
@@ -244,6 +317,7 @@ class _Shown:
             output.table(["who", "letter", "what", "result"], self._ours)
             if any(_UNCLASSIFIED in so for *_, so in self._ours):
                 output.say("To classify the answers: petition answer")
+        self._say_signatories()
         if self._others:
             nothing = "" if self._is_other_held else " and changed nothing"
             output.say(
@@ -260,6 +334,16 @@ class _Shown:
         if self._is_held:
             show_held(self._place.log)
         self._forget()
+
+    def _say_signatories(self) -> None:
+        """Say who signed, and which confirmations went."""
+        if self._of_signatories:
+            output.say(f"{output.count(len(self._of_signatories), 'mail')} about signatures:")
+            output.table(["from", "what", "result"], self._of_signatories)
+        for state, number in sorted(self._post.counts().items()):
+            output.say(f"{output.count(number, 'confirmation mail')} {state}.")
+        if any(DOUBTFUL in result for *_, result in self._of_signatories):
+            output.say("What is doubtful has changed nothing: read it and write to them.")
 
 
 def _row(one: Recorded) -> tuple[str, str, str, str]:
@@ -306,16 +390,39 @@ def explain_files(files: Iterable[str], *, as_json: bool) -> ExitStatus:
             output.say_error(f"{file}: {what}. Name a file with one mail in it.")
             status = ExitStatus.PROBLEMS
             if as_json:
-                output.json_line(_finding_json(file, set_aside(f"not read: {what}")))
+                aside = _finding_json(file, set_aside(f"not read: {what}"))
+                output.json_line(aside | {"signing": None})
             continue
         if (number := mails_in(data)) > 1:
             output.say_error(f"{file}: read only the first of {number:,} mails.")
-        found = explain(first_mail(data))
+        mail = first_mail(data)
+        found, signing = explain(mail), _signing_in(mail)
         if as_json:
-            output.json_line(_finding_json(file, found))
+            output.json_line(_finding_json(file, found) | {"signing": signing})
         else:
             _say(file, found)
+            if signing:
+                output.say(f"    {_SIGNING[signing]}")
     return status
+
+
+_SIGNING = {
+    "signs": "At the address in [sign] mailto it signs, and is asked to confirm.",
+    "confirms": "If it is from the mailbox that signed, it confirms that.",
+    "declines": "If it is from the mailbox that signed, it takes the signature back.",
+    "unclear": "It has a code, but does not clearly confirm a signature: a person must decide.",
+}
+
+
+def _signing_in(data: bytes) -> str | None:
+    """What a mail would be for the signatures; the key of a text in _SIGNING."""
+    mail = received(Fetched("", data), "")
+    if mail.kind not in {Kind.ANSWER, Kind.UNSUBSCRIBE} or mail.is_to_many:
+        return None
+    if mail.codes:
+        is_request = mail.kind == Kind.UNSUBSCRIBE
+        return (Stance.DECLINES if is_request else stance_of(mail.words)).value
+    return "signs" if asked_in(mail.subject, mail.words, mail.display_name) else None
 
 
 def _read(file: str) -> bytes:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -148,6 +148,8 @@ _IDS = 100
 # programs change on the way. No other 32 hex digits prove a token.
 _LEAVE_TOKEN = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", re.ASCII | re.IGNORECASE)
 _LEAVES = re.compile(rf"\s*unsubscribe[\s+]*({_LEAVE_TOKEN.pattern})\s*", re.ASCII | re.IGNORECASE)
+_CODES = 10
+_OF_LISTS = ("list-id", "list-post", "mailing-list", "x-mailing-list")
 _WORDS_LENGTH = 20_000
 _OF_PERSONS = frozenset({Kind.ANSWER, Kind.UNSUBSCRIBE, Kind.AUTO_REPLY})
 
@@ -214,12 +216,37 @@ def received(fetched: Fetched, source: str) -> Received:
             words=words,
             tokens=(*_tokens(mail, found)[:_IDS], *_leave_tokens(subject, words)),
             message_ids=tuple(_message_ids(mail, found)),
+            display_name=_display_name(mail),
+            sent_to=tuple(all_addresses(", ".join(mail.headers.all(*_ENVELOPE, "to", "cc")[:50]))),
+            is_to_many=_is_to_many(mail),
+            codes=tuple(_codes(mail, subject)),
             **found._asdict(),
         )
     except SetAside as reason:
         return replace(unread, **set_aside(str(reason))._asdict())
     except Exception as fault:  # noqa: BLE001 (one mail must not stop all later ones)
         return failed_on(unread, fault)
+
+
+def _display_name(mail: MailPart) -> str:
+    """The name before the sender's address, or ""."""
+    text = mail.headers.text("from")
+    name = text.rpartition("<")[0] if "<" in text else ""
+    return re.sub(r"\\(.)", r"\1", name.strip().strip('"')).strip()
+
+
+def _is_to_many(mail: MailPart) -> bool:
+    """Whether a list has sent a mail, or it says that it goes to many (RFC 2919, RFC 3834 2)."""
+    headers = mail.headers
+    is_bulk = headers.get("precedence").strip().lower() in {"bulk", "junk", "list"}
+    return is_bulk or any(name in headers for name in _OF_LISTS)
+
+
+def _codes(mail: MailPart, subject: str) -> Iterator[str]:
+    """What could be tokens in a mail's subject and texts, those of mails within it included."""
+    texts = mail.texts("text/plain", "text/html", returned=True)
+    found = (one.lower() for text in (subject, *texts) for one in _LEAVE_TOKEN.findall(text))
+    return islice(dict.fromkeys(islice(found, _IDS)), _CODES)
 
 
 def _unread(fetched: Fetched, source: str) -> Received:

@@ -21,10 +21,10 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -48,6 +48,7 @@ _LINE_BYTES = 200  # of a noted click, which has 33
 _MOST_BYTES = 100_000_000  # of noted clicks: about three million
 
 LEAVE_TOKEN = "leave token"  # noqa: S105 (how a mail was matched, no secret)
+SIGNATURE = "signature"  # how a mail about a signature was matched
 WAITS = "waits"  # until its copy is no longer being sent
 _REASON_LENGTH = 500
 _CLOCK_WAS_AHEAD = timedelta(days=30)
@@ -86,6 +87,10 @@ class Received:
     others: tuple[Any, ...] = ()  # findings on further recipients whom a bounce names
     tokens: tuple[str, ...] = ()  # possible tokens in the addresses that it was sent to
     message_ids: tuple[str, ...] = ()  # that it answers or returns, the likeliest first
+    display_name: str = ""  # of its sender
+    sent_to: tuple[str, ...] = ()  # addresses
+    is_to_many: bool = False  # a list has sent it, or it says that it goes to many
+    codes: tuple[str, ...] = ()  # possible tokens in its text, quoted text included
 
     @property
     def digest(self) -> str:
@@ -98,8 +103,20 @@ class Recorded(NamedTuple):
 
     mail: Received  # without its bytes: there may be many
     copy: Copy | None  # as it was before; None: the mail belongs to no copy that is known
-    matched_by: str  # leave token, token, Message-ID or sender
+    matched_by: str  # leave token, token, Message-ID, sender or signature
     effects: tuple[str, ...] = ()  # what was changed
+
+
+class Taken(NamedTuple):
+    """What became of a mail that is about something else than a copy."""
+
+    matched_by: str  # what it is about; "": a person must look at it
+    effects: tuple[str, ...] = ()
+    reason: str = ""  # "": why it was classified as it was
+
+
+# Takes a mail, in the transaction that records it; None: it is not about that.
+Taker = Callable[[Received], Taken | None]
 
 
 class Waiting(NamedTuple):
@@ -129,6 +146,7 @@ class Incoming:
     """Records incoming mail."""
 
     log: Log
+    takers: Sequence[Taker] = ()  # of mails that do not prove to be about a copy
     _others: dict[tuple[str, int], tuple[frozenset[str], str]] = field(default_factory=dict)
     _again: dict[str, int] = field(default_factory=dict)
 
@@ -160,8 +178,7 @@ class Incoming:
         day, now = self.log.database.moment("first_sent"), self.log.clock()
         if day and day > now:  # a clock was ahead
             day = now - _CLOCK_WAS_AHEAD
-        day = day - timedelta(days=1) if day else None
-        return f"{day.day}-{_MONTHS[day.month - 1]}-{day.year}" if day else None
+        return imap_day(day - timedelta(days=1)) if day else None
 
     def unmatched(self, limit: int) -> list[Unmatched]:
         """The mails that belong to no copy, the newest first."""
@@ -213,6 +230,11 @@ class Incoming:
                 return copy_of(rows[-1]), "sender"
         return None, ""
 
+    def had_mail(self, mail: Received) -> bool:
+        """Whether a mail about a signature was recorded before, if other programs changed it."""
+        values = {"message_id": mail.message_id, "sender": mail.sender}
+        return bool(mail.message_id) and self.log.database.one("signature_mail", values) is not None
+
     def _record_or_set_aside(self, mail: Received) -> Recorded | None:
         try:
             with self.log.database.attempt():
@@ -235,8 +257,12 @@ class Incoming:
             mail = replace(
                 mail, kind="unsubscribe", reason="it was sent to the unsubscribe address"
             )
+        taken = None
         if is_forgotten := self._is_forgotten(mail, copy):
             mail = replace(mail, **_NOBODY)
+        elif matched_by in {"", "sender"} and (taken := self._taken(mail)):
+            copy, matched_by = None, taken.matched_by
+            mail = replace(mail, reason=taken.reason or mail.reason)
         values = {
             name: getattr(mail, name)
             for name in ("source", "place", "message_id", "sender", "subject", "kind", "recipient")
@@ -253,12 +279,16 @@ class Incoming:
             return Recorded(_light(mail), copy, matched_by, (WAITS,))
         if copy is None:  # perhaps from somebody whose letter still waits
             asks = mail.may_leave or mail.kind == "unsubscribe"
-            return Recorded(
-                _light(mail), None, matched_by, self._hold(None, mail.sender) if asks else ()
-            )
+            effects = taken.effects if taken else ()
+            effects += self._hold(None, mail.sender) if asks else ()
+            return Recorded(_light(mail), None, matched_by, effects)
         number = self.log.database.value("has_mail", {"sha256": digest})
         effects = self._apply(mail, copy, matched_by, number)
         return Recorded(_light(mail), copy, matched_by, effects)
+
+    def _taken(self, mail: Received) -> Taken | None:
+        """What a mail came to that is about something else than a copy."""
+        return next((taken for take in self.takers if (taken := take(mail))), None)
 
     def waiting(self) -> list[Waiting]:
         """The mails that came while their copy was being sent, and no longer is."""
@@ -380,6 +410,11 @@ class Incoming:
         cells = (part for cell in copy.fields.values() for part in re.split(r"[\s<>;,]+", cell))
         own = {folded(box) for cell in cells if "@" in cell and (box := addr_spec_in(cell))}
         return others | (own - {copy.folded}) | ({"@"} if "@" in templates else set())
+
+
+def imap_day(day: datetime) -> str:
+    """A day as IMAP writes it (RFC 9051 9)."""
+    return f"{day.day}-{_MONTHS[day.month - 1]}-{day.year}"
 
 
 def failed_on(mail: Received, fault: Exception) -> Received:

@@ -27,6 +27,11 @@ DELETE FROM mail WHERE id = :mail
 -- Whether a mail was read before, from any source.
 SELECT id FROM mail WHERE sha256 = :sha256
 
+-- :name signature_mail
+-- A mail about a signature that was read before.
+SELECT id FROM mail
+WHERE message_id = :message_id AND sender = :sender AND matched_by = 'signature' LIMIT 1
+
 -- :name add_mail
 -- Keep a mail.
 INSERT INTO mail (sha256, source, place, message_id, sender, subject, kind, recipient, status,
@@ -51,14 +56,14 @@ SELECT * FROM copy WHERE id = :copy
 -- :name unmatched
 -- Mails that belong to no copy, and that no person has assigned; the newest first.
 SELECT id, kind, sender, subject, reason, seen_at FROM mail
-WHERE copy IS NULL AND COALESCE(kind, '') <> 'report'
+WHERE copy IS NULL AND COALESCE(kind, '') <> 'report' AND matched_by <> 'signature'
   AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 ORDER BY id DESC LIMIT :limit
 
 -- :name count_unmatched
 -- How many there are.
 SELECT COUNT(*) FROM mail
-WHERE copy IS NULL AND COALESCE(kind, '') <> 'report'
+WHERE copy IS NULL AND COALESCE(kind, '') <> 'report' AND matched_by <> 'signature'
   AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 
 -- :name copy_by_message_id

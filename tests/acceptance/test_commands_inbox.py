@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.acceptance.small import SmallCampaign
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "mail"
-KEYS = ["file", "kind", "recipient", "status", "permanent", "reason"]
+KEYS = ["file", "kind", "recipient", "status", "permanent", "reason", "signing"]
 
 
 def test_each_file_is_one_json_line(tmp_path: Path):
@@ -21,6 +21,7 @@ def test_each_file_is_one_json_line(tmp_path: Path):
         "status": None,
         "permanent": False,
         "reason": "",
+        "signing": None,
     }
     assert (reply["kind"], reply["permanent"]) == ("answer", None)
     assert "We can meet on Thursday at ten." in reply["reason"]

@@ -17,8 +17,8 @@ from petition.outbox.manual import stop_writing
 from petition.outbox.service import ServiceKind
 from petition.outbox.signatures import Review, SignatureEntry, SignatureStatus
 from petition.outbox.states import Reason
+from petition.report.site_pages import WORDS as OTHERS
 from petition.signing import WORDS, SigningDesk, SignRefused, entry_of, language_of, told_name
-from petition.web.app import WORDS as OTHERS
 
 SETTINGS = """
 [campaign]

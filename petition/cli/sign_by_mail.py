@@ -1,0 +1,106 @@
+"""Signatures by mail, as `petition inbox` reads them: somebody signs, confirms or withdraws.
+
+A mail is believed only if it is a person's, was not sent through a list, and, about a signature
+that is there, comes from the mailbox that signed and proves that it answers our mail: it quotes the
+token, or names the Message-ID. What is not clear changes nothing, and a person sees it.
+"""
+
+from petition.address import is_of
+from petition.inbox import Kind
+from petition.inbox.signing_words import SigningRequest, Stance, asked_in, stance_of
+from petition.outbox import service, signatures
+from petition.outbox.inbound import SIGNATURE, Incoming, Received, Taken
+from petition.outbox.signatures import KINDS, SignatureRecord, SignatureStatus
+from petition.signing import Admission, SigningDesk, SignRefused, entry_of
+
+ASKED, TOLD, CONFIRMED, WITHDREW = "asked", "told", "confirmed", "withdrew"  # what mails change
+DOUBTFUL = "doubtful"  # it changes nothing, and a person must look at it
+_BY_MAIL, _BY_REPLY = "mail", "reply"
+_OF_PEOPLE = frozenset({Kind.ANSWER, Kind.UNSUBSCRIBE})
+
+
+class SignByMail:
+    """Takes the mails that are about signatures, in the transaction that records each."""
+
+    def __init__(self, desk: SigningDesk, incoming: Incoming) -> None:
+        self._desk = desk
+        self._incoming = incoming
+
+    def take(self, mail: Received) -> Taken | None:
+        """What a mail came to; None: it is about no signature."""
+        is_own = any(is_of(mail.sender, own) for own in self._desk.own_addresses)
+        if not mail.sender or is_own or mail.is_to_many:
+            return None
+        signature = self._answered(mail)
+        if mail.kind not in _OF_PEOPLE:
+            return signature and Taken(SIGNATURE)
+        if signature:
+            return self._apply(mail, signature)
+        if not self._is_to_sign(mail):
+            return None
+        request = asked_in(mail.subject, mail.words, mail.display_name)
+        return self._sign(mail, request) if request else None
+
+    def _answered(self, mail: Received) -> SignatureRecord | None:
+        """The signature that a mail proves to be about."""
+        log = self._desk.log
+        for message_id in mail.message_ids:
+            about = service.about_of(log, message_id)
+            if about and about[0] in KINDS:
+                return signatures.one(log, about[1])
+        return next((found for code in mail.codes if (found := signatures.find(log, code))), None)
+
+    def _is_to_sign(self, mail: Received) -> bool:
+        address = self._desk.settings.sign.mailto
+        return address is not None and any(is_of(one, address.addr_spec) for one in mail.sent_to)
+
+    def _apply(self, mail: Received, signature: SignatureRecord) -> Taken:
+        if not is_of(mail.sender, signature.mailbox):
+            return _doubt(f"it answers a mail to {signature.mailbox}, from another address")
+        if self._incoming.had_mail(mail):
+            return Taken(SIGNATURE, (), "it was read before")
+        declines = mail.kind == Kind.UNSUBSCRIBE
+        stance = Stance.DECLINES if declines else stance_of(mail.words)
+        if stance is Stance.CONFIRMS and not mail.may_leave:
+            if signature.status is SignatureStatus.WITHDRAWN:
+                return _doubt("it confirms a signature that was withdrawn")
+            done = self._desk.confirm(signature, _BY_REPLY)
+            return Taken(SIGNATURE, (CONFIRMED,) if done else (), "it confirms the signature")
+        if stance is Stance.DECLINES:
+            done = signatures.withdraw(self._desk.log, signature, _BY_REPLY)
+            return Taken(SIGNATURE, (WITHDREW,) if done else (), "it takes the signature back")
+        return _doubt("it does not clearly say whether they sign")
+
+    def _sign(self, mail: Received, request: SigningRequest) -> Taken:
+        if self._incoming.had_mail(mail):
+            return Taken(SIGNATURE, (), "it was read before")
+        desk = self._desk
+        try:
+            entry = entry_of(request.cells)
+            wording = desk.wording(request.language)
+            became, signature = desk.admit(mail.sender, entry, wording, _BY_MAIL, mail.message_id)
+        except SignRefused as why:
+            return _doubt(f"it signs, but {_WHY[why.why].format(why.field)}")
+        if became is Admission.ASKED:
+            return Taken(SIGNATURE, (ASKED,), f"{entry.name} signs")
+        if signature and signature.entry.name not in {"", entry.name}:  # "": withdrawn
+            other = signature.entry.name
+            return _doubt(f"{entry.name} signs, and {other} has signed with the same address")
+        if became is Admission.TOLD:
+            return Taken(SIGNATURE, (TOLD,), f"{entry.name} has signed before")
+        is_barred = became is Admission.BARRED
+        why_not = "must not be written to" if is_barred else "had a mail within the last day"
+        return Taken(SIGNATURE, (), f"{entry.name} signs, and the address {why_not}")
+
+
+_WHY = {
+    "missing": "its {} is missing",
+    "too_long": "its {} is too long",
+    "no_letters": "its {} has no letters",
+    "link": "its {} has an address in it",
+    "address": "its {} is no address",
+}
+
+
+def _doubt(reason: str) -> Taken:
+    return Taken("", (DOUBTFUL,), reason)
