@@ -236,8 +236,11 @@ def _record_json(
 
 def _say(copy: Copy, said: NewAnswer, stored: StoredMail | None) -> None:
     about = f" ({', '.join(said.demands)})" if said.demands else ""
-    came = f", {CHANNELS[said.channel]}" if said.channel else ""
-    output.say(output.clean(f"{copy.letter}{about}: {said.status}{came}."))
+    # Without how it came, "refused" would look as if nothing had been recorded.
+    told = (
+        f"{said.status}, {CHANNELS[said.channel]}" if said.channel else f"recorded as {said.status}"
+    )
+    output.say(output.clean(f"{copy.letter}{about}: {told}."))
     words = " ".join(said.quote.split())
     evidence = f"“{words}”" if words else stored.message_id if stored else ""
     output.say(f"    {output.clean(evidence)}")

@@ -110,13 +110,15 @@ class Files:
         problems: list[Problem] = []
         found = find_file(self._root, path, problems)
         if found is None:
-            raise FileRefused(f"{quoted(path)}: {problems[0].what}", problems[0].hint)
+            what = problems[0].what  # it begins with a verb, or with "there is"
+            mark = ":" if what.startswith("there") else ""
+            raise FileRefused(f"{quoted(path)}{mark} {what}", problems[0].hint)
         self._refuse_private(path, found)
         try:
             data = _read(found)
         except OSError as why:
             what, hint = unreadable(why)
-            raise FileRefused(f"{quoted(path)}: {what}", hint) from None
+            raise FileRefused(f"{quoted(path)} {what}", hint) from None
         if not data:
             raise FileRefused(f"{quoted(path)} is empty", "Replace it with the file that you meant")
         if len(data) > FILE_LIMIT:

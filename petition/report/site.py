@@ -5,9 +5,12 @@ row's own column `public` says so. No address is told, and an answer is quoted o
 marked its words as public. Everything that a page shows is in a `Site`, and nothing else is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from io import BytesIO
+from zipfile import BadZipFile, ZipFile
 from zoneinfo import ZoneInfo
 
 from petition.address import folded
@@ -25,13 +28,49 @@ from petition.outbox.erasure import frozen_letters
 from petition.outbox.log import Log
 from petition.outbox.models import Copy, FrozenLetter
 from petition.report.ledger import Entry, Ledger, ledger
-from petition.report.public import Names, office_of, organisation_of, without_addresses
+from petition.report.public import (
+    Names,
+    office_of,
+    organisation_of,
+    surname_of,
+    without_addresses,
+)
 from petition.template.fields import CellRefused
 
 PUBLIC = "public"  # the column of a list
 
-# What a browser shows or saves, and what runs no script there.
-_DOCUMENTS = (".pdf", ".txt", ".odt", ".docx", ".jpg", ".jpeg", ".png")
+_ODT = b"mimetypeapplication/vnd.oasis.opendocument.text"  # ODF 1.3, part 2, 3.3
+_LISTED = 3  # lines with an address; a note for the press has fewer
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether it is a text, and no list of people."""
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    listed = sum(b"@" in line for line in lines)
+    return b"\0" not in data and (listed < _LISTED or listed * 2 < len(lines))
+
+
+def _is_docx(data: bytes) -> bool:
+    with suppress(BadZipFile), ZipFile(BytesIO(data)) as packed:
+        return "word/document.xml" in packed.namelist()
+    return False
+
+
+def _is_jpeg(data: bytes) -> bool:
+    return data.startswith(b"\xff\xd8\xff")
+
+
+# What a browser shows or saves, and what runs no script there; each with what tells it from a list
+# or a log that was given its name.
+_DOCUMENTS: Mapping[str, Callable[[bytes], bool]] = {
+    ".pdf": lambda data: data.startswith(b"%PDF-"),
+    ".txt": _is_text,
+    ".odt": lambda data: data.startswith(b"PK\3\4") and data.startswith(_ODT, 30),
+    ".docx": _is_docx,
+    ".jpg": _is_jpeg,
+    ".jpeg": _is_jpeg,
+    ".png": lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +157,21 @@ def letter_to_publish(log: Log, campaign: Campaign) -> str:
     asked = campaign.settings.publish.letter
     if asked is not None and asked not in known:
         hint = nearest_hint(asked, known, f"Letters in the log: {', '.join(known) or 'none'}", "{}")
+        if asked in campaign.letters:
+            hint = f"Send it first: petition send {asked}"
         raise UsageError(f"no letter {quoted(asked)} has been sent ([publish] letter)", hint)
     for name in known if asked is None else [asked]:
         newest = log.newest(name)
         frozen = Frozen.from_json(newest.document) if newest else None
         if frozen and is_open(frozen):
             return name
-    what = "no open letter has been sent" if asked is None else f"{asked} is no open letter"
-    hint = "A site is about a personal letter that follows no other; [publish] letter names it"
-    raise UsageError(what, hint)
+    about = "a site is about a personal letter that follows no other"
+    if asked is not None:
+        raise UsageError(f"{asked} is no open letter: {about}", "Name one in [publish] letter")
+    fronts = {name: one.front for name, one in campaign.letters.items() if one.texts}
+    fit = sorted(name for name, one in fronts.items() if one.kind == "personal" and not one.follows)
+    hint = f"Send one first: petition send {fit[0]}" if fit else "Write one, and send it"
+    raise UsageError(f"no open letter has been sent: {about}", hint)
 
 
 def gather(log: Log, campaign: Campaign, notes: list[str]) -> Site:
@@ -213,7 +258,7 @@ def _recipients(
         said = fields.get(PUBLIC, "").strip()
         is_named = bool(yes_or_no(said)) or (all_named and not said)
         if is_named and not found:  # they may have been taken off the list to be named no more
-            is_named, lost = False, lost + 1
+            is_named, lost = False, lost + (copy.file not in rows.gone)
         is_named = is_named and not rows.forbid(copy)
         by_demand = {one.id: entry.standing.to_demand(one.id) for one in book.demands}
         recipient = ShownRecipient(
@@ -229,6 +274,9 @@ def _recipients(
             {"": entry.standing.said()} | by_demand,
         )
         yield recipient, entry, copy.name
+    for file in sorted(rows.gone):
+        what = f"The letter was sent from {file}, which is no longer there or no longer in [people]"
+        notes.append(f"{what}: nobody on it is named.")
     if lost:
         who = "1 recipient is" if lost == 1 else f"{lost:,} recipients are"
         notes.append(f"{who} no longer on the list, and not named.")
@@ -242,10 +290,12 @@ class _Rows:
         self._by_id: dict[tuple[str, str], Person] = {}
         self._refused: set[str | tuple[str, str]] = set()  # addresses and ids of rows with a no
         sheets = {file.partition("#")[0] for file in files}  # of a book whose sheet is not said
+        self.gone = set(files)  # lists that can say nothing any more
         for key, file in campaign.settings.people.items():
             path = campaign.root / file.partition("#")[0]
             if not (file in files or file in sheets) or not path.exists():
                 continue
+            self.gone -= {one for one in files if file in {one, one.partition("#")[0]}}
             for row in _read(campaign, key):
                 address, said = folded(row.mailbox.addr_spec), row.fields.get(PUBLIC, "").strip()
                 self._by_address[address] = row
@@ -302,13 +352,19 @@ def _hide_names(recipients: list[_Told], book: Ledger) -> Names:
     for entry in book.entries:  # of those whom the letter did not reach, too
         if entry.copy.name not in named:
             hidden.hide(entry.copy.name, "[…]")
-            instead.hide(entry.copy.name, "[…]")
+            instead.hide(entry.copy.name, "[…]", surname=_surname(entry.copy))
     for at, (one, entry, name) in enumerate(recipients):
         office, organisation = hidden.out_of(one.office), hidden.out_of(one.organisation)
         recipients[at] = replace(one, office=office, organisation=organisation), entry, name
         if not one.name and (known := office or organisation):
-            instead.hide(name, f"[{known}]")
+            instead.hide(name, f"[{known}]", surname=_surname(entry.copy))
+        for known in (one.name, office, organisation):
+            instead.keep(known)
     return instead
+
+
+def _surname(copy: Copy) -> str:
+    return copy.fields.get("last_name", "") or surname_of(copy.name)
 
 
 def _answers(recipients: list[_Told], hidden: Names, zone: ZoneInfo) -> Iterator[ShownAnswer]:
@@ -344,9 +400,14 @@ def documents_of(campaign: Campaign) -> dict[str, bytes]:
         except CellRefused as why:
             problems.append(Problem(SETTINGS_FILE, line, f"documents: {why.what}", why.hint))
             continue
-        if not name.lower().endswith(_DOCUMENTS):
+        ending = next((one for one in _DOCUMENTS if name.lower().endswith(one)), "")
+        if not ending:
             hint = f"Save it as one of {', '.join(_DOCUMENTS)}"
             what = f"documents: {quoted(path)} is of a kind that the site does not carry"
+            problems.append(Problem(SETTINGS_FILE, line, what, hint))
+        elif not _DOCUMENTS[ending](data):
+            what = f"documents: {quoted(path)} is not what the site carries as {ending}"
+            hint = "Look into it: a list or a log may have got this name; save a text as UTF-8"
             problems.append(Problem(SETTINGS_FILE, line, what, hint))
         elif name.casefold() in map(str.casefold, found):
             what = f"documents: two files are called {quoted(name)}"

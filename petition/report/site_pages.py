@@ -364,12 +364,12 @@ class Edition:
         about = "; ".join(titles[key] for key in one.demands if key in titles)
         day = tag("time", self._day(one.at.date()), datetime=f"{one.at:%Y-%m-%d}")
         how = _CHANNELS.get(one.channel, "")
-        by: list[object] = [*self._who(one.who), ", ", day]
-        by += [f", {self.words[how]}"] if how else []
+        by: list[object] = [day, f", {self.words[how]}"] if how else [day]
         by += [": ", self._status(one.status)]
         by += [" (", tag("bdi", about, lang=self.language), ")"] if about else []
         quoted = tag("blockquote", words) if words else tag("p", self.words["no_words"])
-        return tag("figure", quoted, tag("figcaption", *by, class_="soft"))
+        caption = (tag("div", *self._who(one.who)), tag("div", *by))
+        return tag("figure", quoted, tag("figcaption", *caption, class_="soft"))
 
     def _signatories(self) -> Iterator[Html]:
         site, language, total = self.site, self.language, self.site.signed.total
@@ -464,7 +464,10 @@ class Edition:
     def _who(self, one: ShownRecipient) -> list[Html]:
         name, below = self._labels[one.number]
         found = [tag("bdi", name, lang=one.language)]
-        return [*found, tag("small", tag("bdi", below, lang=one.language))] if below else found
+        if not below:
+            return found
+        # The blank is for what shows the page without its style.
+        return [*found, Html(" "), tag("small", tag("bdi", below, lang=one.language))]
 
     # ---- the other files
 

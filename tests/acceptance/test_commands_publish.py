@@ -5,6 +5,7 @@ import shutil
 import stat
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from zipfile import ZipFile
@@ -12,6 +13,7 @@ from zipfile import ZipFile
 import pytest
 
 from petition.report.site_pages import WORDS
+from tests.acceptance.bulk_campaign import bulk_campaign
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 
@@ -127,6 +129,16 @@ def test_who_is_not_found_in_the_list_of_today_is_shown_by_office_only(campaign)
         assert "Dee Other" not in everything
         assert "Ben Private" not in everything
         assert "Water plc" in everything
+
+
+@pytest.mark.parametrize("name", ["gone", "renamed"])
+def test_a_list_that_is_gone_is_told_and_names_nobody(campaign, name):
+    if name == "renamed":
+        campaign.change("petition.toml", "[publish]", '[people]\nrecipients = "all.csv"\n[publish]')
+    (campaign.root / "recipients.csv").rename(campaign.root / "all.csv")
+    answer = campaign.petition("publish", "site", "--rehearsal", status=0)
+    assert "The letter was sent from recipients.csv" in " ".join(answer.out.split())
+    assert "Cid Office" not in "".join(pages(campaign.root / "site").values())
 
 
 def test_an_id_that_is_somebody_elses_by_now_names_nobody(campaign):
@@ -380,6 +392,50 @@ def test_documents_are_files_of_the_folder_that_run_nothing(campaign):
     assert not (campaign.root / "site").exists()
 
 
+def packed(first: str, content: str = "") -> bytes:
+    whole = BytesIO()
+    with ZipFile(whole, "w") as archive:
+        archive.writestr(first, content)
+    return whole.getvalue()
+
+
+ODF = "application/vnd.oasis.opendocument."
+PNG = b"\x89PNG\r\n\x1a\n"
+LIST = "name,email\n" + "".join(f"P{number},p{number}@x.org\n" for number in range(9))
+
+
+def test_a_list_or_a_log_under_another_name_is_no_document(campaign):
+    log = (campaign.root / "rehearsal.db").read_bytes()
+    right = {
+        "a.pdf": b"%PDF-1.7\n",
+        "a.txt": "Write to press@x.org\nor to Ann, ann@x.org.\nЗдравствуйте.\n".encode(),
+        "a.odt": packed("mimetype", f"{ODF}text"),
+        "a.docx": packed("word/document.xml"),
+        "a.jpg": b"\xff\xd8\xff\xe0",
+        "a.jpeg": b"\xff\xd8\xff\xe1",
+        "a.png": PNG,
+    }
+    wrong = [(name, data) for name in right for data in (LIST.encode(), log)]
+    wrong += [("a.odt", packed("mimetype", f"{ODF}spreadsheet")), ("a.docx", packed("xl/s.xml"))]
+    campaign.change("petition.toml", '["press note.txt"]', str([*right]))
+    for name, data in right.items():
+        campaign.write(name, data)
+    site = publish(campaign)
+    assert {path.name for path in (site / "documents").iterdir()} == set(right)
+    for name, data in wrong:
+        campaign.write(name, data)
+        answer = campaign.petition("publish", "site", "--rehearsal", status=1)
+        assert f'documents: "{name}" is not what' in answer.err
+        campaign.write(name, right[name])
+
+
+def test_why_a_document_is_refused_is_a_sentence(campaign):
+    (campaign.root / "link.pdf").symlink_to("/etc/passwd")
+    campaign.change("petition.toml", "press note.txt", "link.pdf")
+    answer = campaign.petition("publish", "site", "--rehearsal", status=1)
+    assert 'documents: "link.pdf" is outside the campaign folder.' in answer.err
+
+
 def test_a_feed_tells_what_changed(campaign):
     campaign.petition("answer", "p3", "stalled", "--quote", "Later & later.", status=0)
     campaign.petition("answer", "p1", "acknowledged", "--quote", "Got it.", status=0)
@@ -410,7 +466,11 @@ def test_the_site_is_about_the_letter_that_is_named(campaign):
     assert "must be clean" in text_of(pages(publish(campaign))["letter.html"])
     campaign.change("petition.toml", "[publish]", '[publish]\nletter = "after"')
     assert "no open letter" in campaign.petition("publish", "site", "--rehearsal", status=2).err
-    campaign.change("petition.toml", '"after"', '"open-leter"')
+    campaign.write("letters/second.md", "---\nsubject: More\n---\nMore.\n")
+    campaign.change("petition.toml", '"after"', '"second"')
+    told = campaign.petition("publish", "site", "--rehearsal", status=2).err
+    assert "petition send second" in told
+    campaign.change("petition.toml", '"second"', '"open-leter"')
     assert "open-letter" in campaign.petition("publish", "site", "--rehearsal", status=2).err
 
 
@@ -452,13 +512,36 @@ def test_words_are_quoted_only_where_a_person_made_them_public(campaign):
     assert "Ask" not in text_of("".join(pages(publish(campaign)).values()))
 
 
+def test_of_nothing_but_letters_to_many_there_is_no_site(tmp_path):
+    campaign = bulk_campaign(tmp_path)
+    campaign.petition("send", "news", "--yes", status=0)
+    told = campaign.petition("publish", "site", "--rehearsal", status=2).err
+    assert "no open letter has been sent" in told
+    assert "petition send open-letter" in told
+
+
+def test_a_surname_alone_is_no_more_to_be_read_than_the_name(campaign):
+    words = "Mrs Bold and Mr PRIVATE are away; be bold. Cid Office will call."
+    say = ("answer", "p3", "stalled", "--quote", words, "--public")
+    campaign.petition(*say, status=0)
+    shown = "Mrs [Chair &lt;b&gt;of&lt;/b&gt; the Board] and Mr […] are away; be bold. Cid Office"
+    assert shown in pages(publish(campaign))["answers.html"]
+
+
+def test_an_answer_without_a_channel_is_told_to_be_recorded(campaign):
+    say = ("answer", "p1", "refused", "--quote", "No.")
+    for marked in ((), ("--public",), ("--not-public",)):
+        told = campaign.petition(*say, *marked, status=0).out
+        assert "open-letter: recorded as refused." in told
+
+
 def test_what_was_said_to_a_demand_is_quoted_with_it(campaign):
     campaign.petition("answer", "p3", "met", "--demand", "river", "--quote", "We do.", status=0)
     assert "We do." not in "".join(pages(publish(campaign)).values())
     public = ("--quote", "We do.", "--demand", "river", "--public")
     campaign.petition("answer", "p3", "met", *public, status=0)
     text = text_of(pages(publish(campaign))["answers.html"])
-    assert "We do. Cid Office Clerk [address] ," in text
+    assert "We do. Cid Office Clerk [address] " in text
     assert "met ( Clean the river )" in text
 
 
