@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -121,6 +122,26 @@ def _caseless(text: str) -> str:
 def is_of(text: str, addr_spec: str) -> bool:
     """Whether a text, such as the sender of a mail, is this address (`folded`)."""
     return folded(text) == folded(addr_spec)
+
+
+_LOCAL_PART = re.compile(
+    r"""(?<![\w.+-])[^\s<>"'(),:;\[\]@/=?&][^\s<>"(),:;\[\]@/=?&]{0,63}(?=@[^\s@])"""
+)
+
+
+def masked(text: str, keep: Collection[str] = ()) -> str:
+    """A text in which the addresses cannot be written to: `m…@town.example`.
+
+    Those in `keep` stay.
+    """
+    known = {folded(one) for one in keep}
+
+    def mask(found: re.Match[str]) -> str:
+        domain = re.match(r"@[\w.-]*\w", text[found.end() :])
+        whole = found[0] + (domain[0] if domain else "")
+        return found[0] if folded(whole) in known else f"{found[0][0]}…"
+
+    return _LOCAL_PART.sub(mask, text)
 
 
 def addr_spec_in(text: str) -> str | None:

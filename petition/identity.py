@@ -8,6 +8,7 @@ value reveals anything about another.
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from functools import lru_cache
@@ -16,7 +17,12 @@ from typing import NamedTuple
 KEY_BYTES = 32
 _UNSUBSCRIBE_BYTES = 16
 _BINDING_BYTES = 16
+# Of an approval's code: no vowels, and no two that look alike.
+_CODE_LETTERS = "CDFGHJKMNPQRTWXY34679"
+_CODE_LENGTH = 10  # 44 bits
 _SELECTOR_LENGTH = 16  # in hexadecimal: the first half of an unsubscribe token
+_HALF_CODE = f"[{_CODE_LETTERS}]{{{_CODE_LENGTH // 2}}}"
+_CODE = re.compile(rf"(?<!\w){_HALF_CODE}[ \u2010-\u2015-]{{0,3}}{_HALF_CODE}(?!\w)", re.IGNORECASE)
 
 
 class Identity(NamedTuple):
@@ -95,6 +101,20 @@ class Signer:
         own = self.unsubscribe_token(identity)
         return hmac.compare_digest(token.encode(), own.encode())
 
+    def approval_code(self, binding: str, request: int, approver: str) -> str:
+        """What one approver (folded) writes to let one letter go: `K7QM9-HXTRC`.
+
+        It belongs to a request, and to what the request is bound to.
+        """
+        text = b"".join(map(_measured, ("approval", binding, str(request), approver)))
+        number = int.from_bytes(hmac.digest(self._key, text, "sha256"))
+        letters = []
+        for _ in range(_CODE_LENGTH):
+            number, at = divmod(number, len(_CODE_LETTERS))
+            letters.append(_CODE_LETTERS[at])
+        half = _CODE_LENGTH // 2
+        return f"{''.join(letters[:half])}-{''.join(letters[half:])}"
+
     def _mark(self, label: str, identity: Identity) -> str:
         shared = _measured_all(label, identity.campaign, identity.letter, str(identity.revision))
         # In hexadecimal, because mail systems on the way may change the case of letters.
@@ -115,6 +135,20 @@ def _measured(part: str) -> bytes:
 def selector_of(token: str) -> str:
     """The part of an unsubscribe token that is looked up; the rest is in no index."""
     return token[:_SELECTOR_LENGTH]
+
+
+def is_code(typed: str, code: str) -> bool:
+    """Whether somebody wrote an approval's code, in either case, compared in constant time."""
+    return hmac.compare_digest(_bare(typed).encode(), _bare(code).encode())
+
+
+def codes_in(text: str) -> list[str]:
+    """What may be codes of approvals in a text."""
+    return _CODE.findall(text)
+
+
+def _bare(code: str) -> str:
+    return re.sub(r"[\s\u2010-\u2015-]", "", code).upper()
 
 
 def chance_message_id(domain: str) -> str:

@@ -4,12 +4,15 @@
 steps that a list goes through, for `check` and `send` alike, are in `check_list`.
 """
 
+import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
+from typing import NamedTuple
 
 from petition.address import UNSEEN, Mailbox, folded
 from petition.campaign.folder import Campaign
@@ -42,8 +45,8 @@ from petition.merge.freeze import with_fewer_signatories
 from petition.merge.message import Merger
 from petition.merge.signed import frozen_again
 from petition.outbox import erasure, signatures
-from petition.outbox.answers import Answer, Gate, did_not_get
-from petition.outbox.enqueue import Action, Comparison, ListedRow, Listing
+from petition.outbox.answers import Answer, Gate, did_not_get, follows_from_answers
+from petition.outbox.enqueue import Action, Comparison, ListedRow, Listing, as_json
 from petition.outbox.erasure import Rehashed, rehashed
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten, is_suppressed
@@ -140,6 +143,37 @@ class Plan:
         return None
 
 
+class ListDigest:
+    """What a list says, row by row and in any order, for an approval.
+
+    What a follow-up says of earlier answers comes from the log, changes every day and is no part
+    of it, nor is whom it leaves out because of their answer.
+    """
+
+    def __init__(self) -> None:
+        self._sum = 0
+        self._rows = 0
+
+    def add(self, row: ListedRow) -> None:
+        """Look at the next row."""
+        fields = {name: cell for name, cell in row.fields.items() if name != PREVIOUS}
+        left_out = "" if follows_from_answers(row.excluded) else row.excluded
+        who = (folded(row.address or row.mailbox), row.name, row.language, left_out)
+        text = json.dumps([*who, as_json(fields)])
+        self._sum += int.from_bytes(hashlib.sha256(text.encode()).digest())
+        self._rows += 1
+
+    def __str__(self) -> str:
+        return f"{self._rows}:{self._sum % 2**256:x}"
+
+
+class Digests(NamedTuple):
+    """The digests of a list: of the people who were chosen, and of all."""
+
+    chosen: ListDigest
+    all: ListDigest
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A letter that is ready to be queued."""
@@ -155,6 +189,24 @@ class Prepared:
     listed: int  # rows of the list
     options: SendOptions
     departed: int  # signatures that were withdrawn or changed before the files were read
+    digests: Digests | None = None  # where [approval] asks for one
+
+    @property
+    def bindings(self) -> tuple[str, ...]:
+        """What an approval of this has to be bound to: the people who were chosen, or all.
+
+        None are needed where it is empty: nobody receives a rehearsal or a trial.
+        """
+        approval, server, frozen = self.campaign.settings.approval, self.server, self.plan.frozen
+        if self.digests is None or approval is None or server is None:
+            return ()
+        bound = [
+            *(frozen.campaign_id, self.letter, self.plan.revision, frozen.hash),
+            *(self.plan.mode is Mode.AGAIN, server.host, server.port, server.username),
+            *(approval.needed, sorted(folded(one.addr_spec) for one in approval.by)),
+        ]
+        texts = (json.dumps([*bound, str(one)]) for one in self.digests)
+        return tuple(dict.fromkeys(hashlib.sha256(text.encode()).hexdigest() for text in texts))
 
     @property
     def letter(self) -> str:
@@ -205,7 +257,11 @@ def prepare(
     plan = plan_of(examined, log, options, begins=begins)
     merger = Merger(plan.frozen, Signer(log.key), examined.files) if plan else None
     revision = plan.revision if plan else 1
-    selection = Selection(examined, options, merger)
+    needs_approval = server is not None and campaign.settings.approval is not None
+    digests = None
+    if needs_approval and not options.trial:
+        digests = Digests(ListDigest(), ListDigest())
+    selection = Selection(examined, options, merger, digests)
     listing = Listing(log, examined.letter.name)
     with listing.staging() as stage:
         check_list(
@@ -233,7 +289,7 @@ def prepare(
     comparison = listing.compare(revision, plan.mode, options.limit)
     return Prepared(
         *(campaign, log, server, examined, plan, merger, listing, comparison),
-        *(selection.seen, options, departed),
+        *(selection.seen, options, departed, digests),
     )
 
 
@@ -322,7 +378,14 @@ def check_list(
 class Selection:
     """Chooses people by `--to` and `--where`; ConditionRefused if that is not a condition."""
 
-    def __init__(self, examined: Examined, options: SendOptions, merger: Merger | None) -> None:
+    def __init__(
+        self,
+        examined: Examined,
+        options: SendOptions,
+        merger: Merger | None,
+        digests: Digests | None = None,
+    ) -> None:
+        self._digests = digests
         self._examined = examined
         self._merger = merger
         people = examined.people
@@ -341,25 +404,29 @@ class Selection:
             self._condition.judge(people)
         rows = []
         for person in people:
-            chosen = self._is_for(person)
+            is_meant = self._is_for(person)
+            chosen = is_meant and (self._is_due is None or self._is_due(person))
             if chosen:
                 self._examined.note_fallback(self._merger, person)
             mailbox = person.mailbox
             # In their order: a hundred thousand times by name would take a tenth of a second.
-            rows.append(
-                ListedRow(
-                    mailbox.addr_spec,
-                    mailbox.display_name,
-                    person.language,
-                    person.id,
-                    person.file,
-                    person.line,
-                    person.fields,
-                    chosen,
-                    person.excluded,
-                    person.address,
-                )
+            row = ListedRow(
+                mailbox.addr_spec,
+                mailbox.display_name,
+                person.language,
+                person.id,
+                person.file,
+                person.line,
+                person.fields,
+                chosen,
+                person.excluded,
+                person.address,
             )
+            rows.append(row)
+            if self._digests:
+                self._digests.all.add(row)
+                if is_meant:
+                    self._digests.chosen.add(row)
         return rows
 
     def _is_for(self, person: Person) -> bool:
@@ -368,7 +435,7 @@ class Selection:
         # A row of a bulk list that cannot be read has no cells.
         fits = self._condition is None or (bool(person.fields) and self._condition.holds(person))
         self._fits_somebody = self._fits_somebody or fits
-        return fits and (self._is_due is None or self._is_due(person))
+        return fits
 
     def require_somebody(self) -> None:
         """After the last person: UsageError if `--to` or `--where` matched nobody on the list."""

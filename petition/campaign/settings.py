@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from petition.address import folded
 from petition.campaign import validation as kinds
 from petition.campaign.csv_file import Reading
 from petition.campaign.encoding import encoding_named
@@ -350,6 +351,27 @@ class PaceSettings(SettingsTable):
     give_up: SpanText | None = None
 
 
+_MOST_APPROVERS = 20
+
+
+class ApprovalSettings(SettingsTable):
+    """[approval]: who must agree before a letter goes."""
+
+    by: Annotated[tuple[kinds.MailboxText, ...], Field(strict=False)] = Field(
+        examples=['by = ["bea@your.domain"]'], min_length=1, max_length=_MOST_APPROVERS
+    )
+    needed: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if len({folded(one.addr_spec) for one in self.by}) < len(self.by):
+            raise fault("by names somebody twice", "Name each approver once")
+        if self.needed > len(self.by):
+            what = f"needed is {self.needed}, but by names only {len(self.by)}"
+            raise fault(what, "Name more approvers, or make needed smaller")
+        return self
+
+
 class EventSettings(SettingsTable):
     """[events.NAME]: where and when people meet; times are those of [campaign] timezone."""
 
@@ -461,6 +483,7 @@ class Settings(SettingsTable):
     smtp: Smtp | None = None
     dkim: Dkim | None = None
     pace: PaceSettings = Field(default_factory=PaceSettings)
+    approval: ApprovalSettings | None = None
     events: dict[str, EventSettings] = Field(default_factory=dict)
     inbox: Inbox | None = None
     unsubscribe: Unsubscribe | None = None
@@ -489,6 +512,21 @@ class Settings(SettingsTable):
         if not client.may_log_in_to(table.host):
             refusal = misdirected(client, table.host)
             raise fault(refusal.what, refusal.hint)
+        return table
+
+    @field_validator("approval")
+    @classmethod
+    def _is_another_person(
+        cls, table: ApprovalSettings | None, info: ValidationInfo
+    ) -> ApprovalSettings | None:
+        """An approver must not be the sender, whose own mailbox the campaign reads."""
+        sender = info.data.get("sender")
+        own = (sender.from_, sender.reply_to) if sender else ()
+        keys = {folded(one.addr_spec) for one in own if one}
+        for one in table.by if table else ():
+            if folded(one.addr_spec) in keys:
+                what = f"{one.addr_spec} is the sender, who cannot approve their own letters"
+                raise fault(what, "Name the mailbox of another person")
         return table
 
     def kept_since(self, now: datetime) -> datetime | None:

@@ -55,6 +55,11 @@ GROUPS = {
             "Send a letter to everyone on its list who does not have it yet.",
             ("send open-letter --to-me me@example.org", "send open-letter --dry-run"),
         ),
+        "approve": Listed(
+            "approve",
+            "Type an approver's code, or show who was asked and what was said.",
+            ("approve", "approve K7QM9-HXTRC"),
+        ),
         "status": Listed(
             "status",
             "Show how many letters are queued, sent, failed and so on.",

@@ -18,6 +18,7 @@ from petition.address import is_of
 from petition.campaign.settings import Inbox
 from petition.cli import output
 from petition.cli.answer import show_unmatched
+from petition.cli.approve import quoted_words
 from petition.cli.run_delivery import ServiceRun
 from petition.cli.sign_by_mail import DOUBTFUL, SignByMail
 from petition.cli.status import show_held
@@ -38,7 +39,8 @@ from petition.inbox.mailboxes import (
 from petition.inbox.signing_words import Stance, asked_in, stance_of
 from petition.oauth import Account, LoginLost
 from petition.outbox import service, signatures
-from petition.outbox.inbound import SIGNATURE, Incoming, Recorded, imap_day
+from petition.outbox.approvals import Decision
+from petition.outbox.inbound import APPROVAL, SIGNATURE, Incoming, Recorded, imap_day
 from petition.outbox.log import Log
 from petition.outbox.signatures import UNCONFIRMED_DAYS
 from petition.outbox.states import State
@@ -268,6 +270,7 @@ class _Shown:
         self._ours: list[tuple[str, str, str, str]] = []
         self._others: list[tuple[str, str, str]] = []
         self._of_signatories: list[tuple[str, str, str]] = []
+        self._of_approvers: list[Recorded] = []
         self._other_count = self._others_leave = 0
         self._is_held = self._is_other_held = False
 
@@ -283,6 +286,8 @@ class _Shown:
             elif one.copy:
                 self._kinds[kind] += 1
                 self._ours.append(_row(one))
+            elif one.matched_by == APPROVAL:
+                self._of_approvers.append(one)
             elif one.matched_by == SIGNATURE or DOUBTFUL in one.effects:
                 result = ", ".join(one.effects)
                 self._of_signatories.append((one.mail.sender, one.mail.reason, result))
@@ -303,7 +308,8 @@ class _Shown:
                 whole = {"mails": self._objects, "confirmations": sent}
                 output.json(self._place.origin | whole)
             return
-        number = len(self._ours) + len(self._of_signatories) + self._other_count
+        number = len(self._ours) + len(self._of_signatories)
+        number += len(self._of_approvers) + self._other_count
         if number:
             told = ", ".join(
                 output.count(number, kind, _PLURALS.get(kind, ""))
@@ -317,20 +323,10 @@ class _Shown:
             output.table(["who", "letter", "what", "result"], self._ours)
             if any(_UNCLASSIFIED in so for *_, so in self._ours):
                 output.say("To classify the answers: petition answer")
+        for one in self._of_approvers:
+            _say_of_approver(one)
         self._say_signatories()
-        if self._others:
-            nothing = "" if self._is_other_held else " and changed nothing"
-            output.say(
-                f"{output.count(self._other_count, 'mail')} could not be matched to a letter"
-                f"{nothing} ({self._incoming.unmatched_count():,} so far):"
-            )
-            output.table(["from", "what", "subject"], self._others)
-            output.say("If one of them is an answer: petition inbox --unmatched")
-            if self._others_leave:
-                output.say(
-                    f"{self._others_leave:,} of them may ask for no more letters: find out to which"
-                    " address you wrote, then petition suppress ADDR"
-                )
+        self._say_others()
         if self._is_held:
             show_held(self._place.log)
         self._forget()
@@ -344,6 +340,35 @@ class _Shown:
             output.say(f"{output.count(number, 'confirmation mail')} {state}.")
         if any(DOUBTFUL in result for *_, result in self._of_signatories):
             output.say("What is doubtful has changed nothing: read it and write to them.")
+
+    def _say_others(self) -> None:
+        """Say what could not be matched to a letter."""
+        if not self._others:
+            return
+        nothing = "" if self._is_other_held else " and changed nothing"
+        output.say(
+            f"{output.count(self._other_count, 'mail')} could not be matched to a letter"
+            f"{nothing} ({self._incoming.unmatched_count():,} so far):"
+        )
+        output.table(["from", "what", "subject"], self._others)
+        output.say("If one of them is an answer: petition inbox --unmatched")
+        if self._others_leave:
+            output.say(
+                f"{self._others_leave:,} of them may ask for no more letters: find out to which"
+                " address you wrote, then petition suppress ADDR"
+            )
+
+
+def _say_of_approver(one: Recorded) -> None:
+    """Say what an approver wrote, and what to do next."""
+    who, words = one.mail.sender, quoted_words(one.mail.words)
+    if Decision.APPROVED in one.effects:
+        output.say(f"{who} approved {one.letter}. Next: petition send {one.letter}", output.GOOD)
+    elif Decision.REFUSED in one.effects:
+        output.say(f"{who} stopped {one.letter}: {words}", output.BAD)
+    else:
+        output.say(f"{who} wrote about {one.letter}, and neither approved nor stopped it: {words}")
+        output.say("If they approve: ask them for the code, then petition approve CODE")
 
 
 def _row(one: Recorded) -> tuple[str, str, str, str]:
@@ -366,7 +391,7 @@ def _recorded_json(one: Recorded) -> dict[str, object]:
     return {
         "kind": mail.kind,
         "email": copy.mailbox if copy else None,
-        "letter": copy.letter if copy else None,
+        "letter": copy.letter if copy else one.letter or None,
         "matched_by": one.matched_by or None,
         "changed": list(one.effects),
         "status": mail.status,

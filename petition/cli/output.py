@@ -367,6 +367,17 @@ def confirm(question: str, undone: str) -> None:
         raise UsageError(f"{undone}: you declined")
 
 
+def ask_words(question: str, undone: str) -> str:
+    """Ask the person for a line of words; UsageError, with what is `undone`, if they write none."""
+    with interruptible(undone):
+        err().print(harmless(f"{question} "), end="")
+        sys.stderr.flush()
+        words = sys.stdin.readline().strip()
+    if not words:
+        raise UsageError(f"{undone}: you gave none")
+    return words
+
+
 @contextmanager
 def interruptible(undone: str) -> Iterator[None]:
     """Ask the person something; Ctrl-C ends the program and says what is `undone`."""

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime
@@ -238,6 +239,24 @@ async def deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> V
     if done.fault:
         raise done.fault
     return done.verdict
+
+
+def deliver_service(prepared: Prepared, secrets: Secrets, *, owns_log: bool) -> list[ServiceResult]:
+    """Send the service messages that wait before a `send`; returns what became of each.
+
+    `owns_log` says that this process owns the log.
+    """
+    sent: list[ServiceResult] = []
+    owner = uuid.uuid4().hex if owns_log else None
+    name = f"{socket.gethostname()}:{os.getpid()}"
+
+    async def send() -> None:
+        async with reachable(prepared.server, prepared.campaign.root) as server:
+            route = _route(prepared, server, secrets)
+            await send_waiting(prepared.log, route, name, sent.append, owner=owner)
+
+    run_loop(send())
+    return sent
 
 
 async def _deliver(

@@ -15,7 +15,8 @@ from petition.address import Mailbox, parse_address
 from petition.campaign.folder import load_campaign, read_settings
 from petition.campaign.server import Server
 from petition.checks.campaign import READ_BACK_FIRST
-from petition.cli import output, run_delivery, send_later, send_plan, send_report
+from petition.cli import approval, output, run_delivery, send_later, send_plan, send_report
+from petition.cli.approval import Asking
 from petition.cli.local_time import ReadersHolidays, Waves
 from petition.cli.run_delivery import Progress, Secrets
 from petition.cli.send_later import Moment
@@ -70,8 +71,15 @@ _APART = (
     ("--at", "--workers"),
     ("--at", "--to-me"),
     ("--each-in-their-zone", "--limit"),
+    ("--override", "--ask-again"),
+    ("--override", "--attach-book"),
+    ("--override", "--to-me"),
 )
-_OF_AT = ("--each-in-their-zone", "--print-schedule")
+_NEEDS = {
+    "--each-in-their-zone": ("--at", "Add --at with the time"),
+    "--print-schedule": ("--at", "Add --at with the time"),
+    "--reason": ("--override", "Add --override"),
+}
 _CONFIRMED = ("From", "To", "Cc", "Subject")
 _TRIAL = {
     Outcome.SENT: ("The server accepted the trial copy", ExitStatus.DONE),
@@ -91,6 +99,7 @@ class Flags(NamedTuple):
     at: datetime | None = None  # when it is to go; None: now
     local: Moment | None = None  # when it is to go by each recipient's own clock
     prints: bool = False  # how the system does it
+    asking: Asking = Asking()  # about the approval
 
 
 def send(
@@ -147,6 +156,22 @@ def send(
     workers: Annotated[
         bool, typer.Option("--workers", help="Queue it for petition worker (PostgreSQL).")
     ] = False,
+    ask_again: Annotated[
+        bool,
+        typer.Option("--ask-again", help="Mail the approvers who have not answered once more."),
+    ] = False,
+    attach_book: Annotated[
+        bool,
+        typer.Option("--attach-book", help="Send the approvers all copies, with addresses."),
+    ] = False,
+    override: Annotated[
+        bool,
+        typer.Option("--override", help="Send without the approval; the reason is recorded."),
+    ] = False,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", metavar="TEXT", help="The reason, with --override."),
+    ] = None,
     this_log: ThisLog = False,
 ) -> None:
     """Send a letter to everyone on its list who does not have it yet."""
@@ -161,7 +186,19 @@ def send(
             "--at": at is not None,
             "--each-in-their-zone": each_in_their_zone,
             "--print-schedule": print_schedule,
+            "--ask-again": ask_again,
+            "--attach-book": attach_book,
+            "--override": override,
+            "--reason": reason is not None,
         }
+    )
+    asking = Asking(
+        yes=yes,
+        override=override,
+        reason=" ".join((reason or "").split()) or None,
+        again=ask_again,
+        attach_book=attach_book,
+        owns_log=not workers,
     )
     with Workspace.open(context, writes=letter is not None) as place:
         letter = named_letter(place, "send", letter, "nothing was sent")
@@ -178,9 +215,7 @@ def send(
                 _require_open(Pace.of(place.settings.pace, zone.key), moment)
             send_later.print_schedule(moment, place.root)
             return
-        flags = Flags(
-            dry_run=dry_run, yes=yes, wait=wait, at=moment, local=local, prints=print_schedule
-        )
+        flags = Flags(dry_run, yes, wait, moment, local, print_schedule, asking)
         options = SendOptions(
             who=tuple(to or ()),
             where=where,
@@ -207,9 +242,9 @@ def _require_fitting(given: Mapping[str, bool]) -> None:
     for one, other in _APART:
         if given[one] and given[other]:
             raise UsageError(f"{one} and {other} cannot be combined", "Omit one of them")
-    for one in _OF_AT:
-        if given[one] and not given["--at"]:
-            raise UsageError(f"{one} needs --at", "Add --at with the time")
+    for one, (other, hint) in _NEEDS.items():
+        if given[one] and not given[other]:
+            raise UsageError(f"{one} needs {other}", hint)
 
 
 def send_letter(
@@ -284,23 +319,30 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
     if flags.at and not flags.wait:
         _require_open(run_delivery.pace_of(prepared), flags.at)
     if flags.prints and waves:
-        if waves.first <= datetime.now(UTC):
-            what = f"--at: {output.when(waves.first)} is past, where some of the recipients are"
-            raise UsageError(what, "Omit --print-schedule to begin now")
-        send_later.print_schedule(waves.first, place.root, keeps_at=True)
-        return ExitStatus.DONE
+        return _print_schedule(waves, place)
     with_letter = flags.dry_run or not (flags.yes or prepared.server is None)
     more = [*(holidays.lines() if holidays else ()), *(waves.lines() if waves else ())]
-    show_plan(prepared, with_letter=with_letter, more=more)
+    approved = approval.plan_line(prepared)
+    show_plan(prepared, with_letter=with_letter, more=[*more, *approved])
     if flags.dry_run:
         output.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
+    override = approval.settle(prepared, place, flags.asking, more)
     when = f"from {output.when(waves.first)} on" if waves else ""
     when = f"at {output.when(flags.at)}" if flags.at else when
     confirm(prepared, sends(prepared, count, when), yes=flags.yes)
     secrets = run_delivery.secrets_for(prepared)  # before anything is queued
+    if override:
+        override.record()
     if waves:
         return _send_in_waves(prepared, waves, secrets, flags, place, options)
+    return _send_all(prepared, secrets, flags, place, options)
+
+
+def _send_all(
+    prepared: Prepared, secrets: Secrets, flags: Flags, place: Workspace, options: SendOptions
+) -> ExitStatus:
+    """Send what was confirmed: at once, after the grace, or when its moment has come."""
     if flags.at:
         when = f"before {output.when(flags.at)}"
         prepared = _later(prepared, flags.at, when, place, options)
@@ -310,6 +352,14 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
     holidays = _holidays(prepared)
     ending = _deliver(prepared, secrets, wait=flags.wait, holidays=holidays)
     return max(send_report.report(prepared, ending), _later_status(holidays))
+
+
+def _print_schedule(waves: Waves, place: Workspace) -> ExitStatus:
+    if waves.first <= datetime.now(UTC):
+        what = f"--at: {output.when(waves.first)} is past, where some of the recipients are"
+        raise UsageError(what, "Omit --print-schedule to begin now")
+    send_later.print_schedule(waves.first, place.root, keeps_at=True)
+    return ExitStatus.DONE
 
 
 def _holidays(prepared: Prepared) -> ReadersHolidays | None:
@@ -375,7 +425,7 @@ def _later(
     output.say(f"Nothing is queued {when}. Until then Ctrl-C takes everything back.")
     send_later.wait_until(at, what="Nothing was queued, and nothing was sent.")
     now = _prepared_again(prepared, place, _on_its_day(place, options))
-    confirmed.require(now)
+    _require_same(now, confirmed)
     return now
 
 
@@ -393,6 +443,12 @@ def _prepared_again(prepared: Prepared, place: Workspace, options: SendOptions) 
     return prepare(
         campaign, prepared.letter, place.log, place.server, options, read_back=READ_BACK_BEFORE_RUN
     )
+
+
+def _require_same(now: Prepared, confirmed: send_later.Confirmed, *, is_part: bool = False) -> None:
+    """UsageError if it is not what was confirmed, or an approver has stopped it meanwhile."""
+    confirmed.require(now, is_part=is_part)
+    approval.require(now)
 
 
 def _waves(prepared: Prepared, moment: Moment) -> Waves:
@@ -439,7 +495,7 @@ def _send_in_waves(
         has_begun = newest is not None and newest.revision == prepared.plan.revision
         due = replace(options, is_due=waves.due_by(wave.at), goes_on=has_begun)
         now = _prepared_again(prepared, place, due)
-        confirmed.require(now, is_part=True)
+        _require_same(now, confirmed, is_part=True)
         if prepared.server and prepared.server.auth != "password":  # a token lasts for an hour
             secrets = run_delivery.secrets_for(prepared)
         until = following.at if following else None
@@ -591,18 +647,20 @@ def hand_out(place: Workspace, letter: str, options: SendOptions, flags: Flags) 
         place.count_noted_clicks()
         retry = RetrySchedule.of(place.settings.pace)
         place.log.look_at_deferred(retry.give_up, retry.longest)
-    go = partial(_queue, server=server, flags=flags)
+    go = partial(_queue, server=server, flags=flags, place=place)
     return _planned(place, letter, options, READ_BACK_FIRST, go, yes=flags.yes)
 
 
-def _queue(prepared: Prepared, server: Server, flags: Flags) -> ExitStatus:
+def _queue(prepared: Prepared, server: Server, flags: Flags, place: Workspace) -> ExitStatus:
     waiting = prepared.comparison.waiting
     if not waiting:
         return nothing_to_do(prepared, flags)
-    show_plan(prepared, with_letter=flags.dry_run or not flags.yes)
+    approved = list(approval.plan_line(prepared))
+    show_plan(prepared, with_letter=flags.dry_run or not flags.yes, more=approved)
     if flags.dry_run:
         output.say("Dry run: nothing was queued.")
         return ExitStatus.DONE
+    override = approval.settle(prepared, place, flags.asking, ())
     log, letter = prepared.log, prepared.letter
     others = waiting_unchosen(log.database, letter)
     if others:
@@ -612,6 +670,8 @@ def _queue(prepared: Prepared, server: Server, flags: Flags) -> ExitStatus:
         )
     confirm(prepared, sends(prepared, waiting + others), yes=flags.yes)
     dispatch = _dispatch(prepared, server)  # fails if there is no key
+    if override:
+        override.record()
     engine().make_tables(log)
 
     def also() -> None:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from itertools import chain, count
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from petition.address import folded
 from petition.campaign.folder import Campaign
 from petition.campaign.people import Known, nearest_people
 from petition.cli import output
+from petition.cli.approve import approval_json, approval_lines, said_json, said_words
 from petition.cli.workspace import (
     WHO,
     Csv,
@@ -26,6 +28,7 @@ from petition.cli.workspace import (
 )
 from petition.errors import CampaignError, UsageError, listed, sentence
 from petition.identity import Identity, Signer
+from petition.outbox.approvals import ApprovalStanding, standings
 from petition.outbox.database import stamp
 from petition.outbox.log import Log
 from petition.outbox.manual import held
@@ -110,7 +113,8 @@ def status(
             _show_rows(place, name, wanted, as_json=as_json, as_csv=as_csv)
         elif as_json:
             found = [_counts_json(counts) for counts in _counts(place, name)]
-            output.json(place.origin | (found[0] if name else {"letters": found}))
+            asked = {"approvals": _approvals_json(place, name)}
+            output.json(place.origin | (found[0] if name else {"letters": found}) | asked)
         elif name:
             _show_letter(place, name)
         else:
@@ -159,6 +163,12 @@ def _counts_json(counts: Counts) -> dict[str, object]:
     }
 
 
+def _approvals_json(place: Workspace, letter: str | None) -> list[dict[str, object]]:
+    log = place.log_if_any
+    found = standings(log, letter) if log else []
+    return [approval_json(place, one) for one in found]
+
+
 def _show_letters(place: Workspace) -> None:
     found = _counts(place, None)
     if not found:
@@ -190,6 +200,9 @@ def _say_unsent(place: Workspace, of: str = "", then: str = "") -> None:
 
 def _show_letter(place: Workspace, name: str) -> None:
     counts = _counts(place, name)[0]
+    asked = standings(place.log, name) if place.log_if_any else []
+    if asked:
+        output.facts(approval_lines(place, asked[-1]))
     if not counts.total:
         _say_unsent(place, f" of {name}", f" Next: petition send {name}")
     else:
@@ -490,12 +503,14 @@ def log(
     one_format(as_json=as_json, as_csv=as_csv)
     with Workspace.open(context) as place:
         events = _events(place, who)
+        asked = standings(place.log) if place.log_if_any and who is None else []
         if as_json:
-            output.json(place.origin | {"events": map(_event_row, events)})
+            approvals = [_approval_row(one) for one in asked]
+            output.json(place.origin | {"events": map(_event_row, events), "approvals": approvals})
         elif as_csv:
             output.csv(list(LOG_COLUMNS), map(_event_row, events))
         else:
-            _show_events(place, events)
+            _show_events(place, events, asked)
             place.say_which()
 
 
@@ -516,11 +531,37 @@ def _event_row(event: Event) -> dict[str, object]:
     return row | {"at": stamp(event.at)}
 
 
-def _show_events(place: Workspace, events: Iterable[Event]) -> None:
+def _approval_row(standing: ApprovalStanding) -> dict[str, object]:
+    request = standing.request
+    names = ("letter", "revision", "hash", "copies", "through", "needed")
+    asked = {name: getattr(request, name) for name in names}
+    asked |= {"at": stamp(request.at), "author": request.author}
+    return asked | {"approvers": request.approvers, "said": list(map(said_json, standing.said))}
+
+
+def _approval_lines(asked: Iterable[ApprovalStanding]) -> Iterator[tuple[datetime, str]]:
+    """What became of approvals, each with its moment, oldest first."""
+    lines: list[tuple[datetime, str]] = []
+    for request, said in ((one.request, one.said) for one in asked):
+        whom = ", ".join(request.approvers)
+        what = f"{request.letter}: {request.author} asked {whom} for approval"
+        lines.append((request.at, what))
+        lines += [(one.at, f"{request.letter}: {said_words(one)}") for one in said]
+    yield from sorted(lines, key=lambda line: line[0])
+
+
+def _show_events(
+    place: Workspace, events: Iterable[Event], asked: Iterable[ApprovalStanding]
+) -> None:
     has_several = place.log_if_any is not None and len(place.log_if_any.letters()) > 1
     is_empty = True
+    between = _approval_lines(asked)
+    following = next(between, None)
     for event in events:
         is_empty = False
+        while following and following[0] <= event.at:
+            _show_approval(following)
+            following = next(between, None)
         arrow = f"{event.from_state} -> {event.to_state}" if event.from_state else event.to_state
         at = f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}"
         style = output.STATE_STYLES.get(event.to_state, "")
@@ -536,5 +577,12 @@ def _show_events(place: Workspace, events: Iterable[Event]) -> None:
         detail = f"{said} ({way})" if said and way else said or way
         if detail := ": ".join(filter(None, (event.letter if has_several else "", detail))):
             output.say(f"    {output.clean(detail)}")
+    for line in chain([following] if following else (), between):
+        _show_approval(line)
     if is_empty:
         _say_unsent(place)
+
+
+def _show_approval(line: tuple[datetime, str]) -> None:
+    at, text = line
+    output.say(f"{at.astimezone():%Y-%m-%d %H:%M:%S}  {output.clean(text)}", output.NOTE)

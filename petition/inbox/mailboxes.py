@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from petition import mail_parser, system
 from petition.errors import ServerTrouble, UsageError
-from petition.inbox import Finding, Kind
+from petition.inbox import Finding, Kind, pattern
 from petition.inbox.bounce import returned
 from petition.inbox.classify import classify, feedback_report, set_aside
 from petition.inbox.own_words import own_words
@@ -23,6 +23,7 @@ from petition.mail_parser import (
     read_mail,
     tokens_in,
 )
+from petition.outbox.approvals import MARK
 from petition.outbox.inbound import Incoming, Received, Recorded, failed_on
 
 # What separates the mails of an mbox: a blank line, "From somebody day time year", then a header.
@@ -151,6 +152,8 @@ _LEAVES = re.compile(rf"\s*unsubscribe[\s+]*({_LEAVE_TOKEN.pattern})\s*", re.ASC
 _CODES = 10
 _OF_LISTS = ("list-id", "list-post", "mailing-list", "x-mailing-list")
 _WORDS_LENGTH = 20_000
+_REFUSES = pattern("refuses")
+_REFUSAL_LENGTH = 2_000  # characters in which a no is looked for
 _OF_PERSONS = frozenset({Kind.ANSWER, Kind.UNSUBSCRIBE, Kind.AUTO_REPLY})
 
 
@@ -220,6 +223,7 @@ def received(fetched: Fetched, source: str) -> Received:
             sent_to=tuple(all_addresses(", ".join(mail.headers.all(*_ENVELOPE, "to", "cc")[:50]))),
             is_to_many=_is_to_many(mail),
             codes=tuple(_codes(mail, subject)),
+            refuses=_refuses(words),
             **found._asdict(),
         )
     except SetAside as reason:
@@ -247,6 +251,12 @@ def _codes(mail: MailPart, subject: str) -> Iterator[str]:
     texts = mail.texts("text/plain", "text/html", returned=True)
     found = (one.lower() for text in (subject, *texts) for one in _LEAVE_TOKEN.findall(text))
     return islice(dict.fromkeys(islice(found, _IDS)), _CODES)
+
+
+def _refuses(words: str) -> bool:
+    """Whether a line of a person's own words begins with a no."""
+    own = words[:_REFUSAL_LENGTH].partition(MARK)[0]  # our mail may follow, not marked as quoted
+    return _REFUSES.search(own.replace("’", "'")) is not None
 
 
 def _unread(fetched: Fetched, source: str) -> Received:

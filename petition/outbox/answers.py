@@ -234,9 +234,17 @@ class Gate:
         return self.bars(Standing([_answer_of(r) for r in rows if r["letter"] in self._letters]))
 
 
+_DID_NOT_GET = "did not get "
+
+
 def did_not_get(letter: str) -> str:
     """Why somebody gets no follow-up of a letter that they have not got."""
-    return f"did not get {letter}"
+    return f"{_DID_NOT_GET}{letter}"
+
+
+def follows_from_answers(reason: str) -> bool:
+    """Whether it is for a reason of these that somebody gets no follow-up."""
+    return reason in {Reason.ANSWERED, Reason.UNCLASSIFIED} or reason.startswith(_DID_NOT_GET)
 
 
 def _document(log: Log, letter: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ _FILES = (
     "transitions.sql",
     "inbound.sql",
     "answers.sql",
+    "approvals.sql",
     "erasure.sql",
     "evidence.sql",
     "service.sql",

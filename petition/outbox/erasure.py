@@ -138,6 +138,7 @@ _TEXTS = {
     "copy": ("copy_texts", ("reason", "reply", "stopped")),
     "event": ("event_texts", ("reason", "reply")),
     "answer": ("answer_texts", ("quote",)),
+    "approval": ("approvals", ("words",)),
     "mail": ("mail_texts", ("place", "message_id", "sender", "subject", "recipient", "reason")),
 }
 
@@ -161,7 +162,8 @@ def held(log: Log, mailbox: str) -> dict[str, list[dict[str, object]]]:
     redaction, own = Redaction(mailbox), {int(str(copy["id"])) for copy in found["copies"]}
     numbers = [row["id"] for row in database.all("mail_texts") if is_theirs(row, redaction, own)]
     rows = [database.one("mail_row", {"mail": number}) for number in numbers]
-    return found | {"mails": [dict(row) for row in rows if row]}
+    said = [dict(row) for row in database.all("approvals") if redaction.is_them(row["approver"])]
+    return found | {"mails": [dict(row) for row in rows if row], "approvals": said}
 
 
 def copies_of(log: Log, mailbox: str) -> list[Row]:
@@ -174,7 +176,10 @@ def mentions(log: Log, mailbox: str, names: frozenset[str]) -> Iterator[Mention]
     redaction, rows = Redaction(mailbox, names), held(log, mailbox)
     own = {
         table: {row["id"] for row in rows[name]}
-        for table, name in (("copy", "copies"), ("event", "events"), ("answer", "answers"))
+        for table, name in (
+            *(("copy", "copies"), ("event", "events")),
+            *(("answer", "answers"), ("approval", "approvals")),
+        )
     } | {"mail": {row["id"] for row in rows["mails"]}}
     for table, (query, columns) in _TEXTS.items():
         for row in log.database.all(query):
@@ -321,6 +326,7 @@ class _Erasing:
         self._erase_letters()
         self._erase_mails()
         self._redact_answers()
+        self._redact_approvals()
         self._replace(copies)
         return self._done
 
@@ -399,6 +405,25 @@ class _Erasing:
             if quote != row["quote"]:
                 self._database.run("redact_answer", {"id": row["id"], "quote": quote})
                 self._done.answers += 1
+
+    def _redact_approvals(self) -> None:
+        """An approver keeps their part under a stand-in; the words that name somebody go."""
+        stand_in = self._forgotten.key(self._mailbox)
+        for row in self._database.all("approvals"):
+            own = self._redaction.is_them(row["approver"])
+            words = "" if own else self._redaction.without(row["words"])
+            who = stand_in if own else row["approver"]
+            if (words, who) != (row["words"], row["approver"]):
+                values = {"id": row["id"], "words": words, "approver": who}
+                self._database.run("redact_approval", values)
+                self._done.answers += own
+                self._done.texts += not own
+        for row in self._database.all("approval_requests"):
+            if self._redaction.names_them(row["approvers"]):
+                known = json.loads(row["approvers"])
+                boxes = [stand_in if self._redaction.is_them(one) else one for one in known]
+                values = {"id": row["id"], "approvers": json.dumps(boxes, ensure_ascii=False)}
+                self._database.run("redact_approvers", values)
 
     def _replace(self, copies: list[dict[str, object]]) -> None:
         key = self._forgotten.add(self._mailbox)

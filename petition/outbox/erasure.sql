@@ -82,6 +82,18 @@ WHERE id = :id
 -- Remove a name from an answer.
 UPDATE answer SET quote = :quote WHERE id = :id
 
+-- :name redact_approval
+-- Remove a name from what was said to a request for approval.
+UPDATE approval SET words = :words, approver = :approver WHERE id = :id
+
+-- :name redact_approvers
+-- Replace an approver of a request by a stand-in.
+UPDATE approval_request SET approvers = :approvers WHERE id = :id
+
+-- :name expire_approvals
+-- Erase the words of older mails of approvers.
+UPDATE approval SET words = '' WHERE how = 'mail' AND at < :before
+
 -- :name erase_copies
 -- Erase a person from the copies to one mailbox; states and hashes stay.
 UPDATE copy SET mailbox = :mailbox_stand_in, folded = :stand_in, domain = '', name = '',

@@ -24,15 +24,16 @@ SELECT answer.*, copy.letter, copy.revision, copy.mailbox
 FROM answer JOIN copy ON copy.id = answer.copy ORDER BY answer.id
 
 -- :name evidence_mails
--- Every mail that belongs to a copy.
+-- Every mail that belongs to a copy, or to a request for approval.
 SELECT id, sha256, message_id, sender, subject, kind, recipient, status, permanent, reason, copy,
        matched_by, seen_at, bytes
-FROM mail WHERE copy IS NOT NULL ORDER BY id
+FROM mail WHERE copy IS NOT NULL OR matched_by = 'approval' ORDER BY id
 
 -- :name evidence_until
 -- When something last happened.
 SELECT MAX(at) AS until FROM (SELECT MAX(at) AS at FROM event UNION ALL SELECT MAX(at) FROM answer
-                     UNION ALL SELECT MAX(seen_at) FROM mail) AS moments
+                     UNION ALL SELECT MAX(seen_at) FROM mail UNION ALL SELECT MAX(at) FROM approval
+                     UNION ALL SELECT MAX(at) FROM approval_request) AS moments
 
 -- :name report_people
 -- The newest copy of a letter to each person, without its bytes.

@@ -62,6 +62,7 @@ def expire(log: Log, before: datetime) -> Expired:
             database.run(query, known)
         database.run("log_forgotten", known)
         database.run("expire_strays", values)
+        database.run("expire_approvals", values)
         people = {(row["folded"], row["mailbox"]) for row in rows}
         database.run_many(
             "erase_copies",

@@ -34,8 +34,9 @@ from petition import system
 from petition.address import addr_spec_in, folded, is_of
 from petition.errors import LogUnusable
 from petition.identity import Identity, Signer, selector_of
-from petition.outbox import models
+from petition.outbox import approvals, models
 from petition.outbox.answers import INBOX
+from petition.outbox.approvals import ApprovalRequest, Decision
 from petition.outbox.database import make_inbound_indexes
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten, is_suppressed, stop_writing
@@ -47,6 +48,7 @@ _MOST_AT_ONCE = 500  # clicks in one commit
 _LINE_BYTES = 200  # of a noted click, which has 33
 _MOST_BYTES = 100_000_000  # of noted clicks: about three million
 
+APPROVAL = "approval"  # how the mail of an approver was matched
 LEAVE_TOKEN = "leave token"  # noqa: S105 (how a mail was matched, no secret)
 SIGNATURE = "signature"  # how a mail about a signature was matched
 WAITS = "waits"  # until its copy is no longer being sent
@@ -62,6 +64,7 @@ _NOBODY: dict[str, Any] = {
 }
 _WORDS_OF_A_REQUEST = 12  # to leave; who writes more has answered too
 _MUST_HAVE_GONE = frozenset({"bounce", "auto-reply", "answer"})
+_OF_A_PERSON = frozenset({"answer", "unsubscribe"})
 _BY_SENDER = frozenset({"answer", "auto-reply", "unsubscribe"})
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -84,6 +87,7 @@ class Received:
     words: str = ""  # what its sender wrote themselves
     is_notice: bool = False  # it only says that the letter was delivered or opened
     may_leave: bool = False  # its words may ask for no more letters
+    refuses: bool = False  # its words begin with a no
     others: tuple[Any, ...] = ()  # findings on further recipients whom a bounce names
     tokens: tuple[str, ...] = ()  # possible tokens in the addresses that it was sent to
     message_ids: tuple[str, ...] = ()  # that it answers or returns, the likeliest first
@@ -103,8 +107,9 @@ class Recorded(NamedTuple):
 
     mail: Received  # without its bytes: there may be many
     copy: Copy | None  # as it was before; None: the mail belongs to no copy that is known
-    matched_by: str  # leave token, token, Message-ID, sender or signature
+    matched_by: str  # leave token, token, Message-ID, sender, signature or approval
     effects: tuple[str, ...] = ()  # what was changed
+    letter: str = ""  # that an approver's mail is about
 
 
 class Taken(NamedTuple):
@@ -251,6 +256,8 @@ class Incoming:
         if self.log.database.one("has_mail", {"sha256": digest}):
             return None
         copy, matched_by = self.find(mail)
+        if said := self._said_to_request(mail, matched_by):
+            return self._record_approval(mail, digest, *said)
         if copy and mail.others:
             mail = _about(mail, copy)
         if matched_by == LEAVE_TOKEN:  # that address serves nothing else
@@ -263,18 +270,10 @@ class Incoming:
         elif matched_by in {"", "sender"} and (taken := self._taken(mail)):
             copy, matched_by = None, taken.matched_by
             mail = replace(mail, reason=taken.reason or mail.reason)
-        values = {
-            name: getattr(mail, name)
-            for name in ("source", "place", "message_id", "sender", "subject", "kind", "recipient")
-        }
-        values |= {"status": mail.status, "reason": mail.reason[:_REASON_LENGTH]}
-        values |= {"permanent": None if mail.permanent is None else int(mail.permanent)}
-        values |= {"copy": copy.id if copy else None, "matched_by": matched_by}
-        values |= {"bytes": mail.data if copy and not is_forgotten else None}
-        values |= {"sha256": digest, "now": self.log.now}
         # A copy that is being sent may have arrived already; only its run knows.
         waits = copy is not None and copy.state is State.SENDING and mail.kind in _MUST_HAVE_GONE
-        self.log.database.run("add_mail", values | {"waits": int(waits)})
+        keeps_bytes = copy is not None and not is_forgotten
+        self._keep(mail, digest, copy, matched_by, keeps_bytes=keeps_bytes, waits=waits)
         if waits:
             return Recorded(_light(mail), copy, matched_by, (WAITS,))
         if copy is None:  # perhaps from somebody whose letter still waits
@@ -286,9 +285,60 @@ class Incoming:
         effects = self._apply(mail, copy, matched_by, number)
         return Recorded(_light(mail), copy, matched_by, effects)
 
+    def _keep(
+        self,
+        mail: Received,
+        digest: str,
+        copy: Copy | None,
+        matched_by: str,
+        *,
+        keeps_bytes: bool,
+        waits: bool = False,
+    ) -> None:
+        names = ("source", "place", "message_id", "sender", "subject", "kind", "recipient")
+        values = {name: getattr(mail, name) for name in names}
+        values |= {"status": mail.status, "reason": mail.reason[:_REASON_LENGTH]}
+        values |= {"permanent": None if mail.permanent is None else int(mail.permanent)}
+        values |= {"copy": copy.id if copy else None, "matched_by": matched_by}
+        values |= {"bytes": mail.data if keeps_bytes else None, "waits": int(waits)}
+        self.log.database.run("add_mail", values | {"sha256": digest, "now": self.log.now})
+
     def _taken(self, mail: Received) -> Taken | None:
         """What a mail came to that is about something else than a copy."""
         return next((taken for take in self.takers if (taken := take(mail))), None)
+
+    def _said_to_request(
+        self, mail: Received, matched_by: str
+    ) -> tuple[ApprovalRequest, Decision, str] | None:
+        """What an approver's mail says to a request; None: it is none."""
+        if mail.kind not in _OF_A_PERSON or not mail.sender:
+            return None
+        is_loose = matched_by in {"", "sender"}
+        return approvals.judge(
+            self.log,
+            mail.sender,
+            mail.words,
+            mail.message_ids,
+            refuses=mail.refuses,
+            is_loose=is_loose,
+        )
+
+    def _record_approval(
+        self, mail: Received, digest: str, request: ApprovalRequest, what: Decision, approver: str
+    ) -> Recorded:
+        self._keep(mail, digest, None, APPROVAL, keeps_bytes=True)
+        number = self.log.database.value("has_mail", {"sha256": digest})
+        approvals.say(
+            self.log,
+            request.id,
+            what,
+            approvals.MAIL,
+            approver=approver,
+            words=mail.words,
+            mail=number,
+            author=INBOX,
+        )
+        return Recorded(_light(mail), None, APPROVAL, (str(what),), request.letter)
 
     def waiting(self) -> list[Waiting]:
         """The mails that came while their copy was being sent, and no longer is."""

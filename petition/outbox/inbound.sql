@@ -56,14 +56,16 @@ SELECT * FROM copy WHERE id = :copy
 -- :name unmatched
 -- Mails that belong to no copy, and that no person has assigned; the newest first.
 SELECT id, kind, sender, subject, reason, seen_at FROM mail
-WHERE copy IS NULL AND COALESCE(kind, '') <> 'report' AND matched_by <> 'signature'
+WHERE copy IS NULL AND COALESCE(kind, '') <> 'report'
+  AND matched_by NOT IN ('signature', 'approval')
   AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 ORDER BY id DESC LIMIT :limit
 
 -- :name count_unmatched
 -- How many there are.
 SELECT COUNT(*) FROM mail
-WHERE copy IS NULL AND COALESCE(kind, '') <> 'report' AND matched_by <> 'signature'
+WHERE copy IS NULL AND COALESCE(kind, '') <> 'report'
+  AND matched_by NOT IN ('signature', 'approval')
   AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.mail = mail.id)
 
 -- :name copy_by_message_id
@@ -115,8 +117,9 @@ DROP INDEX IF EXISTS copy_token
 DROP INDEX IF EXISTS copy_unsubscribe
 
 -- :name first_sent
--- When the first of all letters went out.
-SELECT MIN(letter_date) FROM copy WHERE message_id IS NOT NULL
+-- When the first of all letters went out, or an approver was first asked.
+SELECT MIN(at) FROM (SELECT MIN(letter_date) AS at FROM copy WHERE message_id IS NOT NULL
+                     UNION ALL SELECT MIN(at) FROM approval_request) AS firsts
 
 -- :name pick_bounced
 -- A copy that bounced, by a proven notification.

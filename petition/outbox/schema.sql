@@ -226,3 +226,33 @@ CREATE TABLE signature_event (
     wording   TEXT NOT NULL REFERENCES wording (sha256)
 );
 CREATE INDEX signature_event_of ON signature_event (signature);
+
+-- Each time that approvers were asked whether a letter may go.
+CREATE TABLE approval_request (
+    id        INTEGER PRIMARY KEY,
+    letter    TEXT NOT NULL,
+    revision  INTEGER NOT NULL,
+    hash      TEXT NOT NULL,               -- of the letter, as it would be frozen
+    binding   TEXT NOT NULL,               -- of the letter, the list, the server and the approvers
+    copies    INTEGER NOT NULL,            -- that were to be sent then
+    through   TEXT NOT NULL,               -- the server
+    needed    INTEGER NOT NULL,            -- how many have to approve
+    approvers TEXT NOT NULL,               -- JSON: the addresses
+    author    TEXT NOT NULL,               -- who asked
+    at        TEXT NOT NULL
+);
+CREATE INDEX approval_request_for ON approval_request (letter, binding);
+
+-- What was said to a request; a record is never changed.
+CREATE TABLE approval (
+    id       INTEGER PRIMARY KEY,
+    request  INTEGER NOT NULL REFERENCES approval_request (id),
+    at       TEXT NOT NULL,
+    decision TEXT NOT NULL,                -- approvals.Decision
+    how      TEXT NOT NULL,                -- mail, typed or override
+    approver TEXT NOT NULL,                -- whose mail or code it was; empty: an override
+    words    TEXT NOT NULL DEFAULT '',     -- what they wrote, or the reason of an override
+    mail     INTEGER REFERENCES mail (id), -- if it came by mail
+    author   TEXT NOT NULL                 -- who recorded it
+);
+CREATE INDEX approval_of ON approval (request);

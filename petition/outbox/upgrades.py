@@ -116,11 +116,13 @@ _MADE_BY_13 = (
     *("to_13_service_to", "to_13_service_message"),
     *("to_13_wording", "to_13_signature", "to_13_signature_once"),
     *("to_13_signature_event", "to_13_signature_event_of"),
+    *("to_13_approval_request", "to_13_approval_request_for"),
+    *("to_13_approval", "to_13_approval_of"),
 )
 
 
 def _to_13(database: Database) -> None:
-    """Mails that petition writes by itself, and people who sign."""
+    """Mails that petition writes by itself, people who sign, and who approved a letter."""
     for query in _MADE_BY_13:
         database.run(query)
 

@@ -250,3 +250,41 @@ CREATE TABLE signature_event (
 -- :name to_13_signature_event_of
 -- An index of theirs.
 CREATE INDEX signature_event_of ON signature_event (signature)
+
+-- :name to_13_approval_request
+-- Each time that approvers were asked.
+CREATE TABLE approval_request (
+    id        INTEGER PRIMARY KEY,
+    letter    TEXT NOT NULL,
+    revision  INTEGER NOT NULL,
+    hash      TEXT NOT NULL,
+    binding   TEXT NOT NULL,
+    copies    INTEGER NOT NULL,
+    through   TEXT NOT NULL,
+    needed    INTEGER NOT NULL,
+    approvers TEXT NOT NULL,
+    author    TEXT NOT NULL,
+    at        TEXT NOT NULL
+)
+
+-- :name to_13_approval_request_for
+-- Its index.
+CREATE INDEX approval_request_for ON approval_request (letter, binding)
+
+-- :name to_13_approval
+-- What was said to a request.
+CREATE TABLE approval (
+    id       INTEGER PRIMARY KEY,
+    request  INTEGER NOT NULL REFERENCES approval_request (id),
+    at       TEXT NOT NULL,
+    decision TEXT NOT NULL,
+    how      TEXT NOT NULL,
+    approver TEXT NOT NULL,
+    words    TEXT NOT NULL DEFAULT '',
+    mail     INTEGER REFERENCES mail (id),
+    author   TEXT NOT NULL
+)
+
+-- :name to_13_approval_of
+-- Its index.
+CREATE INDEX approval_of ON approval (request)

@@ -104,7 +104,7 @@ class BookSample:
 
 def write(book: Book, path: Path) -> None:
     """Write the book, for its owner alone, over an older one; PetitionError as for a report."""
-    _compare(book.copies)
+    put_unusual_first(book.copies)
     layout = packaged("report/book.html")
     script = packaged("report/book.js")
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
@@ -119,7 +119,7 @@ def write(book: Book, path: Path) -> None:
     write_page(path, page, layout=layout, what="a book of copies")
 
 
-def _compare(copies: list[BookCopy]) -> None:
+def put_unusual_first(copies: list[BookCopy]) -> None:
     """Put those first that have problems, and then those that differ most from all others."""
     lines = _shapes(copies)
     shapes = [set(each) for each in lines]

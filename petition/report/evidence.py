@@ -21,6 +21,8 @@ from petition import system
 from petition.address import UNSEEN
 from petition.campaign.text_file import packaged
 from petition.errors import LogUnusable, PetitionError
+from petition.outbox.approvals import MAIL, ApprovalStanding, standings
+from petition.outbox.database import stamp
 from petition.outbox.erasure import Rehashed, frozen_letters, rehashed
 from petition.outbox.log import Log
 
@@ -85,6 +87,7 @@ def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterabl
     yield "copies.jsonl", _lines(_copy(row) for row in log.rows("evidence_copies"))
     yield "events.jsonl", _lines(log.rows("evidence_events"))
     yield "answers.jsonl", _lines(log.rows("evidence_answers"))
+    yield "approvals.jsonl", _lines(_approval(one) for one in standings(log))
     yield "erasures.jsonl", _lines(
         {"letter": one.letter, "revision": one.revision, "at": one.at,
          "hash_before": one.before, "hash_after": one.after, "why": one.why}
@@ -105,6 +108,15 @@ def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterabl
 
 def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
     return (f"{json.dumps(row, ensure_ascii=False)}\n".encode() for row in rows)
+
+
+def _approval(standing: ApprovalStanding) -> dict[str, Any]:
+    request = standing.request
+    said = [
+        one._asdict() | {"at": one.at.isoformat(), "decision": str(one.decision)}
+        for one in standing.said
+    ]
+    return request._asdict() | {"at": request.at.isoformat(), "said": said}
 
 
 def _copy(row: dict[str, Any]) -> dict[str, Any]:
@@ -130,10 +142,26 @@ def _timeline(log: Log) -> Iterator[bytes]:
     parts = (
         ((row["at"], _event_line(row)) for row in log.rows("evidence_events")),
         ((row["at"], _answer_line(row)) for row in answered),
+        iter(_approval_steps(log)),
         ((one.at, _rehashed_line(one)) for one in rehashed(log)),
     )
     for at, line in heapq.merge(*parts, key=lambda one: one[0]):
         yield f"{at[:19].replace('T', ' ')}  {UNSEEN.sub('?', line)}\n".encode()
+
+
+def _approval_steps(log: Log) -> list[tuple[str, str]]:
+    """What became of approvals, oldest first."""
+    steps = []
+    for standing in standings(log):
+        request = standing.request
+        about = f"{request.letter}, revision {request.revision}"
+        whom = ", ".join(request.approvers)
+        steps.append((stamp(request.at), f"{about}: {request.author} asked {whom} for approval"))
+        for one in standing.said:
+            who = f"by {one.author}" if one.how != MAIL else f"by {one.approver}"
+            words = f": “{' '.join(one.words.split())}”" if one.words else ""
+            steps.append((stamp(one.at), f"{about}: {one.decision} {who} ({one.how}){words}"))
+    return sorted(steps)
 
 
 def _rehashed_line(one: Rehashed) -> str:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from petition import user_state
+from petition.cli import run_delivery
 from petition.cli.main import run
+from petition.outbox import service
 from petition.outbox.enqueue import Listing
 from petition.outbox.known_logs import FILE
 from petition.outbox.log import Log
@@ -145,8 +147,16 @@ EPOCH: dict[str, Function] = {
     "when it is in both": lambda point: after(user_state, "_replace", point, is_known),
 }
 
+# And of the mail that asks an approver.
+ASKING: dict[str, Function] = {
+    "when the request is in the log": lambda point: before(run_delivery, "deliver_service", point),
+    "before the mark of a mail": lambda point: before(service, "mark", point),
+    "behind the mark of a mail": lambda point: after(service, "mark", point),
+    "before the record of a mail": lambda point: before(service, "record", point),
+}
+
 if __name__ == "__main__":
     _, name, times, *arguments = sys.argv
-    (POINTS | RECOVERY | TAKING_BACK | EPOCH)[name](Point(int(times)))
+    (POINTS | RECOVERY | TAKING_BACK | EPOCH | ASKING)[name](Point(int(times)))
     sys.argv = ["petition", *arguments]
     run()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.approving import Approving
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 
@@ -99,12 +100,14 @@ def test_what_looking_prints(campaign):
     found = printed(say("check", "--json").out)
     compare("Errors", found)
     say("send", "open-letter", status=0)
-    compare("`petition status`", printed(say("status", "--json").out))
+    asked = r"approvals\[\]"
+    compare("`petition status`", printed(say("status", "--json").out), unseen=asked)
     one = printed(say("status", "open-letter", "--json").out)
-    compare("`petition status`", {f"letters[].{key}" for key in one - ORIGIN})
+    one -= ORIGIN | {"approvals[]"}
+    compare("`petition status`", {f"letters[].{key}" for key in one}, unseen=asked)
     copies = printed(say("status", "--state", "sent", "--json").out)
     compare("`petition status --state`", copies, unseen=r"copies\[\]\.letter")
-    compare("`petition log`", printed(say("log", "--json").out))
+    compare("`petition log`", printed(say("log", "--json").out), unseen=asked)
     compare("Errors", printed(say("status", "nothing", "--json").out))
     site = printed(say("publish", "site", "--rehearsal", "--json").out)
     compare("`petition publish`", site)
@@ -147,6 +150,17 @@ def test_what_is_printed_of_what_a_person_decides(campaign):
         campaign.write("gone.csv", "email,reason\nx@host.example,left\n")
         seen |= printed(say("suppress", "--from", "gone.csv", "--json").out)
         compare("`petition suppress`", seen)
+
+
+def test_what_approvals_print(tmp_path):
+    with counting_server() as server:
+        approving = Approving(tmp_path, server)
+        approving.send(status=2)
+        approving.answer("No, because the date is wrong.")
+    say = approving.campaign.petition
+    compare("`petition approve`", printed(say("approve", "--json").out))
+    compare("`petition status`", printed(say("status", "--json").out), unseen="letters")
+    compare("`petition log`", printed(say("log", "--json").out), unseen="events")
 
 
 def test_what_moving_the_log_prints(campaign):

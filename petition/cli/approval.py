@@ -1,0 +1,287 @@
+"""Where `send` stops until a letter is approved: it asks the approvers by mail, and waits.
+
+Nothing is queued before that. What is approved is the text, the list and the server as they are:
+`Prepared.bindings`. A rehearsal and a trial need no approval, since nobody receives them.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import typer
+
+from petition import system
+from petition.address import Mailbox, folded
+from petition.cli import output, run_delivery, send_plan
+from petition.cli.approval_mail import ApprovalMail, book_of
+from petition.cli.approve import approval_lines, said_words
+from petition.cli.run_delivery import Secrets
+from petition.cli.workspace import Workspace
+from petition.errors import ExitStatus, UsageError
+from petition.merge.service_mail import ServiceSender, ServiceText
+from petition.outbox import approvals, service
+from petition.outbox.approvals import ApprovalRequest, ApprovalStanding, Decision
+from petition.outbox.service import ServiceKind
+from petition.outbox.states import WAITING, State
+from petition.prepare import Prepared
+
+_KIND = [ServiceKind.APPROVAL]
+
+
+class Asking(NamedTuple):
+    """What the caller of `send` said about the approval."""
+
+    yes: bool = False  # ask nothing at the terminal
+    override: bool = False  # send without it
+    reason: str | None = None  # why
+    again: bool = False  # mail those once more who have not answered
+    attach_book: bool = False  # with all copies
+    owns_log: bool = True  # this process may send
+
+
+class Override(NamedTuple):
+    """A reason to send without the approval, before it is recorded."""
+
+    prepared: Prepared
+    request: ApprovalRequest | None  # None: nobody was asked for this
+    reason: str
+
+    def record(self) -> None:
+        """Write it into the log."""
+        log, author = self.prepared.log, system.account_name()
+        with log.writing():
+            request = self.request or _record(self.prepared, self.prepared.comparison.to_send)
+            approvals.say(
+                log,
+                request.id,
+                Decision.OVERRIDDEN,
+                approvals.OVERRIDE,
+                words=self.reason,
+                author=author,
+            )
+
+
+def plan_line(prepared: Prepared) -> Iterator[tuple[str, str]]:
+    """How far the approval is, for the plan."""
+    if not prepared.bindings:
+        return
+    standing = _standing(prepared)
+    if standing is None:
+        yield "approval", f"needed from {_whom(prepared)}, and not asked for yet"
+    elif standing.is_released:
+        counts = _what_counts(standing)
+        yield "approval", "; ".join(f"{said_words(one)} ({output.when(one.at)})" for one in counts)
+    elif standing.refused:
+        yield "approval", f"stopped by {', '.join(standing.refused)}"
+    else:
+        yield "approval", f"asked for on {output.when(standing.request.at)}, and not given yet"
+
+
+def require(prepared: Prepared) -> None:
+    """UsageError unless it may go by now: somebody may have said no while `send` waited."""
+    if not prepared.bindings:
+        return
+    standing = _standing(prepared)
+    if standing is None or not standing.is_released:
+        if standing and standing.refused:
+            raise _stopped(prepared, standing)
+        what = f'nothing was sent: "{prepared.letter}" is no longer approved'
+        raise UsageError(what, "Run the same command again")
+
+
+def settle(prepared: Prepared, place: Workspace, asking: Asking, plan: Iterable[tuple[str, str]]
+) -> Override | None:  # fmt: skip
+    """Return if the letter may go, with the override to record if that is why.
+
+    Otherwise ask the approvers, if a person agrees and they were not asked yet, and end the
+    command: typer.Exit or UsageError, with status 2.
+    """
+    if not prepared.bindings:
+        if asking.override:
+            raise UsageError("--override: this needs no approval", "Omit it")
+        return None
+    standing = _standing(prepared)
+    if standing and standing.is_released:
+        return None
+    if asking.override:
+        if standing:
+            output.facts(approval_lines(place, standing))
+        reason = asking.reason or _reason(prepared)
+        return Override(prepared, standing.request if standing else None, reason)
+    if standing and standing.refused:
+        raise _stopped(prepared, standing)
+    if standing is None:
+        _ask(prepared, asking, plan)
+        standing = _standing(prepared)
+    else:
+        _go_on_asking(prepared, asking, standing, plan)
+    if standing:
+        output.facts(approval_lines(place, standing))
+    output.say(
+        f"Nothing is queued before it is approved. Next: petition inbox reads the answers; then"
+        f" petition send {prepared.letter}"
+    )
+    raise typer.Exit(ExitStatus.NOTHING_DONE)
+
+
+def _standing(prepared: Prepared) -> ApprovalStanding | None:
+    """The request that decides: one that somebody stopped, or that is granted, or the newest."""
+    found = approvals.standings_for(prepared.log, prepared.letter, prepared.bindings)
+    stopped = [one for one in found if one.refused]
+    granted = [one for one in found if one.is_released]
+    return next(iter([*stopped[::-1], *granted[::-1], *found[::-1]]), None)
+
+
+def _what_counts(standing: ApprovalStanding) -> list[approvals.ApprovalSaid]:
+    is_enough = len(standing.approved) >= standing.request.needed
+    if standing.override and not is_enough:
+        return [standing.override]
+    return list(standing.approved.values())
+
+
+def _stopped(prepared: Prepared, standing: ApprovalStanding) -> UsageError:
+    said = "; ".join(map(said_words, standing.refused.values()))
+    hint = (
+        "Change what they object to, and send again: that asks them anew. Who changes their mind"
+        " replies with the code. To send all the same: --override"
+    )
+    return UsageError(f'nothing was sent: "{prepared.letter}" is stopped. {said}', hint)
+
+
+def _reason(prepared: Prepared) -> str:
+    if not output.can_ask():
+        hint = 'Add --reason "why it cannot wait"'
+        raise UsageError("nothing was sent: --override needs a reason", hint)
+    whom = _whom(prepared)
+    return output.ask_words(f"Why is it sent without {whom}? (recorded)", "nothing was sent")
+
+
+def _whom(prepared: Prepared) -> str:
+    approval = prepared.campaign.settings.approval
+    boxes = [one.addr_spec for one in approval.by] if approval else []
+    words = ", ".join(boxes)
+    if approval and approval.needed < len(boxes):
+        words = f"{approval.needed} of {words}"
+    return words
+
+
+# ---- asking by mail
+
+
+def _ask(prepared: Prepared, asking: Asking, plan: Iterable[tuple[str, str]]) -> None:
+    """Ask all approvers, once a person has agreed to that."""
+    _confirm(prepared, asking)
+    secrets = _secrets(prepared)
+    whole = _whole(prepared)
+    mail = _mail(prepared, asking, plan)
+    with prepared.log.writing():
+        request = _record(prepared, whole)
+        _queue(prepared, mail, request, request.approvers)
+    _send(prepared, secrets, asking)
+
+
+def _go_on_asking(
+    prepared: Prepared,
+    asking: Asking,
+    standing: ApprovalStanding,
+    plan: Iterable[tuple[str, str]],
+) -> None:
+    """Send the mails that wait, of a `send` that was killed; with --ask-again, new ones too."""
+    request = standing.request
+    mails = service.mails_about(prepared.log, _KIND, request.id)
+    waiting = {folded(one.mailbox) for one in mails if one.state in WAITING}
+    had = {folded(one.mailbox) for one in mails}
+    again = [one for one in standing.open if asking.again and folded(one) not in waiting]
+    again += [one for one in standing.open if folded(one) not in had and one not in again]
+    if not (again or waiting):
+        return
+    if again:
+        _confirm(prepared, asking)
+    secrets = _secrets(prepared)
+    if again:
+        mail = _mail(prepared, asking, plan)
+        with prepared.log.writing():
+            _queue(prepared, mail, request, again)
+    _send(prepared, secrets, asking)
+
+
+def _confirm(prepared: Prepared, asking: Asking) -> None:
+    if not asking.yes:
+        approval = prepared.campaign.settings.approval
+        boxes = ", ".join(one.addr_spec for one in approval.by) if approval else ""
+        book = ", with the book of copies and all addresses in it" if asking.attach_book else ""
+        output.confirm(f"Mail {boxes} now, to ask for approval{book}?", "nobody was asked")
+
+
+def _secrets(prepared: Prepared) -> Secrets:
+    return run_delivery.secrets_for(prepared)
+
+
+def _whole(prepared: Prepared) -> int:
+    """How many copies the list has to be sent, whatever the limit; compares them all from now."""
+    comparison = prepared.comparison
+    if comparison.limit is None:
+        return comparison.to_send
+    return prepared.listing.compare(comparison.revision, comparison.mode).to_send
+
+
+def _record(prepared: Prepared, copies: int) -> ApprovalRequest:
+    """Write a request into the log, in a transaction."""
+    approval, frozen = prepared.campaign.settings.approval, prepared.plan.frozen
+    return approvals.ask(
+        prepared.log,
+        prepared.letter,
+        prepared.plan.revision,
+        frozen.hash,
+        prepared.bindings[0],
+        copies=copies,
+        through=prepared.server.name if prepared.server else "",
+        needed=approval.needed if approval else 0,
+        approvers=[one.addr_spec for one in approval.by] if approval else [],
+        author=system.account_name(),
+    )
+
+
+def _mail(prepared: Prepared, asking: Asking, plan: Iterable[tuple[str, str]]) -> ApprovalMail:
+    lines = [*send_plan.plan_lines(prepared), *plan]
+    files = [book_of(prepared)] if asking.attach_book else []
+    return ApprovalMail(prepared, lines, files)
+
+
+def _queue(
+    prepared: Prepared,
+    mail: ApprovalMail,
+    request: ApprovalRequest,
+    approvers: Iterable[str],
+) -> None:
+    """Queue the mails to some approvers, in a transaction."""
+    log, frozen = prepared.log, prepared.plan.frozen
+    approval = prepared.campaign.settings.approval
+    boxes = {folded(one.addr_spec): one for one in approval.by} if approval else {}
+    sender = ServiceSender(frozen.sender, frozen.sender_reply_to)
+    date = log.clock()
+    for approver in approvers:
+        box = boxes[folded(approver)]
+        said = mail.to(box, request, approvals.code_of(log, request, approver))
+
+        def write(message_id: str, box: Mailbox = box, said: ServiceText = said) -> bytes:
+            return sender.mail(box, said, message_id, date, is_reply=False)
+
+        service.add(
+            log,
+            ServiceKind.APPROVAL,
+            box.addr_spec,
+            request.id,
+            frozen.sender.domain,
+            write,
+            campaign=frozen.campaign_id,
+        )
+
+
+def _send(prepared: Prepared, secrets: Secrets, asking: Asking) -> None:
+    """Send what waits, and say what became of it."""
+    results = run_delivery.deliver_service(prepared, secrets, owns_log=asking.owns_log)
+    for one in results:
+        if one.mail.kind is ServiceKind.APPROVAL and one.state is not State.SENT:
+            output.say_error(f"The mail to {one.mail.mailbox} is {one.state}: {one.said}.")
+    if not results:
+        output.say_error("Another process sends from this log, and mails them too.")

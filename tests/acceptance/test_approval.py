@@ -1,0 +1,404 @@
+"""[approval]: nobody gets a letter before its approvers have let it go."""
+
+import json
+import signal
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from petition.identity import codes_in
+from tests import PATIENCE
+from tests.acceptance.approving import BEA, BOTH, CLEO, Approving
+from tests.acceptance.killable import ASKING
+from tests.servers.counting import counting_server
+
+EVERYBODY = {"p1@x.example", "p2@x.example", "p3@x.example"}
+LETTER = "letters/open-letter.md"
+KILLABLE = (str(Path(__file__).with_name("killable.py")),)
+
+
+@pytest.fixture
+def approving(tmp_path: Path) -> Iterator[Approving]:
+    with counting_server() as server:
+        yield Approving(tmp_path, server)
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[Approving]:
+    with counting_server() as server:
+        yield Approving(tmp_path, server, BOTH)
+
+
+def said(approving: Approving) -> list[tuple[object, ...]]:
+    """What was said to the newest request."""
+    rows = approving.requests()[-1]["said"]
+    assert isinstance(rows, list)
+    return [(row["decision"], row["how"], row["approver"]) for row in rows]
+
+
+def approve(approving: Approving, *approvers: str) -> None:
+    """Ask, and have approvers answer with their codes."""
+    approving.send(status=2)
+    for approver in approvers or (BEA,):
+        approving.answer(approving.code(approver), approver)
+
+
+def test_nothing_is_queued_before_the_approver_has_answered_with_the_code(approving: Approving):
+    approving.send(status=2)
+    assert approving.sent == set()
+    assert approving.campaign.petition("status", "--json").json["letters"] == []
+    approving.send(status=2)
+    assert approving.server.accepted[BEA] == 1  # who was asked is not asked again
+    approving.answer(f"Fine with me.\n\n{approving.code()}\n\nBea")
+    assert said(approving) == [("approved", "mail", BEA)]
+    approving.send(status=0)
+    assert approving.sent == EVERYBODY
+
+
+def test_it_is_asked_before_anybody_is_mailed(approving: Approving):
+    child = approving.campaign.on_terminal("send", "open-letter")
+    child.expect_exact("[y/N]")
+    child.send("n\n")
+    assert child.end()[0] == 2
+    assert not approving.server.accepted
+    assert approving.requests() == []
+
+
+def test_who_only_looks_asks_nobody(approving: Approving):
+    assert "approval" in approving.send("--dry-run", status=0)
+    approving.campaign.petition("check", status=0)
+    assert not approving.server.accepted
+
+
+def test_a_rehearsal_and_a_trial_need_no_approval(approving: Approving):
+    approving.send("--to-me", "ann@own.test", status=0)
+    assert approving.server.accepted == {"ann@own.test": 1}
+    campaign = approving.campaign
+    campaign.env.clear()
+    assert "--override" in campaign.petition("send", "open-letter", "--override", status=2).err
+    campaign.petition("send", "open-letter", status=0)
+    assert set(campaign.states().values()) == {"sent"}
+
+
+# ---- what an approver's mail says
+
+
+NO = (
+    "No, because the river has another name.",
+    "Dear Ann,\n\nno, please wait.\n\nBea",
+    "NO!",
+    "Нет, потому что это рано.",
+    "Жоқ, әлі ерте.",
+    "Nein, weil der Name falsch ist.",
+    "Non, parce que la date est passée.",
+    "No, porque falta la fecha.",
+    "Ні, бо ще рано.",
+    "Please don't send this yet.",
+)
+NEITHER = ("OK!", "Thanks, I will look at it tonight.", "Yes, go ahead.", "No problem, tomorrow.")
+
+
+def test_only_own_words_with_the_code_approve_and_a_no_stops(approving: Approving):
+    approving.send(status=2)
+    code = approving.code()
+    yes = (code, f"Approved: {code.lower()}", f"Yes.\n\n{code.replace('-', ' ')}\n-- \nBea")
+    no_changes = f"{code}\n\nNo changes from my side."
+    for words in (*yes, no_changes, *NO, *NEITHER, f"No, wait. {code}"):
+        approving.arrive(approving.reply(words))
+    mails = approving.campaign.petition("inbox", "--json", status=0).json["mails"]
+    assert {mail["matched_by"] for mail in mails} == {"approval"}
+    expected = ["approved"] * 4 + ["refused"] * len(NO) + ["undecided"] * (len(NEITHER) + 1)
+    assert [row[0] for row in said(approving)] == expected
+    assert approving.campaign.petition("inbox", "--unmatched", "--json").json["mails"] == []
+
+
+def test_a_quotation_without_marks_approves_nothing(approving: Approving):
+    approving.send(status=2)
+    bare = f"From: {BEA}\nTo: answers@campaign.example\nSubject: Re: approve\n"
+    bare += f"In-Reply-To: {approving.mail()['Message-ID']}\n\n"
+    approving.arrive(f"{bare}Looks good.\n\n{approving.text()}")
+    approving.arrive(f"{bare}{approving.code()}\n\n{approving.text()}")
+    approving.campaign.petition("inbox", status=0)
+    assert [row[0] for row in said(approving)] == ["undecided", "approved"]
+
+
+def test_nobody_else_and_no_program_approves(both: Approving):
+    both.send(status=2)
+    code = both.code(BEA)
+    both.answer(code, sender="Bea Ash <bea@elsewhere.example>")
+    both.answer(code, CLEO)  # the code of somebody else
+    both.answer(f"I am away.\n{code}", more="Auto-Submitted: auto-replied\n")
+    both.answer("YWCDT-CTGQ9")
+    assert said(both) == [("undecided", "mail", CLEO), ("undecided", "mail", BEA)]
+    both.send(status=2)
+    assert both.sent == set()
+
+
+def test_an_approver_who_says_no_stops_it_with_their_words(approving: Approving):
+    approving.send(status=2)
+    approving.answer("No, because the river has another name.")
+    assert "because the river has another name" in approving.send(status=2)
+    # Whoever changes their mind replies with the code.
+    approving.answer(approving.code())
+    approving.send(status=0)
+    assert approving.sent == EVERYBODY
+
+
+def test_a_no_in_a_mail_of_its_own_stops_it_too(approving: Approving):
+    approve(approving)
+    approving.arrive(f"From: {BEA}\nTo: letter@campaign.example\nSubject: Stop\n\nNo, not today!\n")
+    approving.campaign.petition("inbox", status=0)
+    assert "not today" in approving.send(status=2)
+    assert approving.sent == set()
+
+
+# ---- several approvers
+
+
+def test_two_who_disagree_send_nothing(both: Approving):
+    approve(both, BEA)
+    both.answer("No, because the date is wrong.", CLEO)
+    assert "the date is wrong" in both.send(status=2)
+    assert both.sent == set()
+    both.answer(both.code(CLEO), CLEO)
+    both.send(status=0)
+    assert both.sent == EVERYBODY
+
+
+def test_as_many_as_are_needed_must_approve(both: Approving):
+    both.campaign.change("petition.toml", "[approval]\n", "[approval]\nneeded = 2\n")
+    approve(both, BEA)
+    assert both.server.accepted[BEA] == both.server.accepted[CLEO] == 1
+    both.send(status=2)
+    both.answer(both.code(BEA), BEA)  # twice is not two
+    both.send(status=2)
+    both.answer(both.code(CLEO), CLEO)
+    both.send(status=0)
+    assert both.sent == EVERYBODY
+
+
+# ---- what an approval is bound to
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (LETTER, "must be **clean**", "has to be **clean**"),
+        ("recipients.csv", "p2@x.example", "p4@x.example"),
+        ("recipients.csv", "P2", "Pat"),
+        ("recipients.csv", "p3,p3@x.example,P3,\n", ""),
+        ("petition.toml", "Water Campaign", "Water"),
+        ("petition.toml", "answers@campaign", "answer@campaign"),
+        ("petition.toml", f'"Bea Ash <{BEA}>"', f'"Bea Ash <{BEA}>", "{CLEO}"'),
+    ],
+    ids=["text", "address", "name", "fewer", "sender", "reply-to", "approvers"],
+)
+def test_any_change_needs_a_new_approval(approving: Approving, file: str, old: str, new: str):
+    approve(approving)
+    before = approving.code()
+    approving.campaign.change(file, old, new)
+    approving.send(status=2)
+    assert approving.sent == set()
+    assert approving.server.accepted[BEA] == 2
+    assert approving.code() != before
+    approving.answer(before)  # the code of what was approved before
+    approving.send(status=2)
+    approving.answer(approving.code())
+    approving.send(status=0)
+    assert approving.sent
+
+
+def test_another_server_needs_a_new_approval(approving: Approving):
+    approve(approving)
+    with counting_server() as other:
+        campaign = approving.campaign.through(other.port)
+        campaign.petition("send", "open-letter", "--yes", status=2)
+        assert set(other.accepted) == {BEA}
+
+
+def test_the_rest_of_an_approved_list_needs_no_other_approval(approving: Approving):
+    approving.send("--limit", "1", status=2)
+    assert approving.requests()[0]["copies"] == 3
+    approving.answer(approving.code())
+    approving.send("--limit", "1", status=0)
+    assert approving.sent == {"p1@x.example"}
+    rows = (approving.campaign.root / "recipients.csv").read_text().splitlines()
+    turned = [rows[0], *rows[:0:-1]]  # in another order it is the same list
+    approving.campaign.write("recipients.csv", "\n".join(turned) + "\n")
+    approving.send("--to", "p2@x.example", status=0)
+    approving.send(status=0)
+    assert approving.sent == EVERYBODY
+    assert approving.server.accepted[BEA] == 1
+    approving.campaign.write("recipients.csv", "\n".join([*rows, "p4,p4@x.example,P4,"]) + "\n")
+    approving.send(status=2)
+    assert approving.server.accepted[BEA] == 2
+    assert approving.sent == EVERYBODY
+
+
+def test_an_approval_for_some_is_none_for_all(approving: Approving):
+    approving.send("--to", "p1@x.example", status=2)
+    approving.answer(approving.code())
+    approving.send(status=2)
+    assert approving.sent == set()
+    assert len(approving.requests()) == 2
+    approving.send("--to", "p1@x.example", status=0)
+    assert approving.sent == {"p1@x.example"}
+
+
+def test_sending_it_to_everyone_again_needs_another_approval(approving: Approving):
+    approve(approving)
+    approving.send(status=0)
+    approving.send("--again", status=2)
+    assert approving.requests()[-1]["revision"] == 2
+    approving.answer(approving.code())
+    approving.send("--again", status=0)
+    assert {approving.server.accepted[who] for who in EVERYBODY} == {2}
+
+
+# ---- without their mail
+
+
+def test_a_code_that_was_typed_here_is_not_the_word_of_the_approver(approving: Approving):
+    approving.send(status=2)
+    campaign = approving.campaign
+    assert "nothing was recorded" in campaign.petition("approve", "AAAAA-AAAAA", status=2).err
+    approving.answer("No, because the date is wrong.")
+    campaign.petition("approve", approving.code(), status=0)
+    approving.send(status=2)  # their own no stays
+    campaign.change(LETTER, "must be", "has to be")
+    approving.send(status=2)
+    typed = campaign.petition("approve", approving.code().lower(), "--json", status=0)
+    assert typed.json["requests"][0]["released"] is True
+    assert said(approving) == [("approved", "typed", BEA)]
+    approving.send(status=0)
+    assert approving.sent == EVERYBODY
+
+
+def test_an_override_needs_a_reason_and_is_recorded(approving: Approving):
+    approving.send("--override", status=2)
+    assert approving.requests() == []
+    approving.send("--override", "--reason", "The hearing is tomorrow.", status=0)
+    assert approving.sent == EVERYBODY
+    assert approving.server.accepted[BEA] == 0
+    [row] = approving.requests()[0]["said"]
+    assert (row["decision"], row["words"]) == ("overridden", "The hearing is tomorrow.")
+
+
+def test_an_override_asks_for_the_reason_and_a_later_no_stops_the_rest(approving: Approving):
+    approving.send(status=2)
+    approving.answer("No, because the date is wrong.")
+    child = approving.campaign.on_terminal("send", "open-letter", "--override", "--limit", "1")
+    child.expect_exact("(recorded)")
+    child.send("She is mistaken.\n")
+    child.expect_exact("[y/N]")
+    child.send("y\n")
+    child.end()
+    assert approving.sent == {"p1@x.example"}
+    assert said(approving)[-1] == ("overridden", "override", None)
+    approving.answer("No! I am not.")
+    assert "I am not" in approving.send(status=2)
+    assert approving.sent == {"p1@x.example"}
+
+
+# ---- while it waits, and when it is killed
+
+
+def test_a_no_while_send_waits_stops_it(approving: Approving):
+    approving.campaign.change("petition.toml", "[approval]", '[pace]\ngrace = "8 s"\n\n[approval]')
+    approve(approving)
+    child = approving.campaign.on_terminal("send", "open-letter", "--yes")
+    child.expect_exact("Nothing is queued")
+    approving.answer("No, because there is news.")
+    status, told = child.end()
+    assert (status, "there is news" in told) == (2, True)
+    assert approving.sent == set()
+
+
+@pytest.mark.parametrize("point", ASKING)
+def test_a_killed_send_asks_nobody_twice(approving: Approving, point: str):
+    words = (point, "1", "send", "open-letter", "--yes")
+    with approving.campaign.begin(*words, program=KILLABLE) as run:
+        assert run.wait(PATIENCE) == -signal.SIGKILL
+    approving.server.wait_until_alone()
+    told = approving.send(status=2)
+    assert len(approving.requests()) == 1
+    [mail] = approving.requests()[0]["approvers"]
+    may_have_gone = point in {"behind the mark of a mail", "before the record of a mail"}
+    arrived = int(point != "behind the mark of a mail")
+    assert approving.server.accepted[BEA] == arrived
+    assert mail["mail"] == ("uncertain" if may_have_gone else "sent")
+    if not may_have_gone:
+        assert "has not answered yet" in told
+    approving.send("--ask-again", status=2)
+    assert approving.server.accepted[BEA] == arrived + 1
+    approving.answer(approving.code())
+    approving.send(status=0)
+    assert approving.sent == EVERYBODY
+
+
+# ---- what the approver and others see
+
+
+def test_the_mail_shows_plan_letter_and_copies_and_no_address(approving: Approving):
+    campaign = approving.campaign
+    people = "email,name,town,contact\n" + "".join(
+        f"p{one}@x.example,P{one},Leeds,desk{one}@y.example\n" for one in range(1, 9)
+    )
+    campaign.write("recipients.csv", people)
+    campaign.change(LETTER, "{{ demands }}", "{{ recipient.contact }}\n\n{{ demands }}")
+    approving.send(status=2)
+    text = approving.text()
+    assert "8 new" in text
+    assert "{{ recipient.contact }}" in text
+    assert text.count("Subject: P") == 3
+    assert "desk1@" not in text
+    assert "d…@y.example" in text
+    assert "p1@" not in text
+    assert "p…@x.example" in text
+    assert codes_in(text) == [approving.code()]
+    assert [part.get_filename() for part in approving.mail().iter_attachments()] == []
+
+
+def test_the_book_of_copies_goes_with_it_only_if_asked_for(approving: Approving):
+    approving.send("--attach-book", status=2)
+    [part] = approving.mail().iter_attachments()
+    assert part.get_content_type() == "text/html"
+    assert "p3@x.example" in part.get_content()
+
+
+def test_log_status_and_evidence_tell_it(approving: Approving):
+    campaign = approving.campaign
+    approving.send(status=2)
+    approving.answer("No, because the date is wrong.")
+    approving.answer(approving.code())
+    assert campaign.petition("status", "open-letter", "--json").json["approvals"][0]["released"]
+    assert "it may go" in campaign.petition("status", "open-letter").out
+    approving.send(status=0)
+    [asked] = campaign.petition("log", "--json").json["approvals"]
+    assert [one["decision"] for one in asked["said"]] == ["refused", "approved"]
+    assert "the date is wrong" in campaign.petition("log").out
+    campaign.petition("evidence", "pack.zip", status=0)
+    campaign.petition("evidence", "pack.zip", "--verify", status=0)
+    with zipfile.ZipFile(campaign.root / "pack.zip") as pack:
+        [line] = pack.read("approvals.jsonl").decode().splitlines()
+        kept = json.loads(line)
+        frozen = json.loads(pack.read("letters.jsonl").decode().splitlines()[0])
+        mails = [name for name in pack.namelist() if name.startswith("mails/")]
+        timeline = pack.read("timeline.txt").decode()
+    assert kept["hash"] == frozen["hash"]
+    assert [one["how"] for one in kept["said"]] == ["mail", "mail"]
+    assert len(mails) == 2
+    assert "the date is wrong" in timeline
+
+
+def test_a_forgotten_approver_leaves_what_was_decided(approving: Approving):
+    approve(approving)
+    approving.send(status=0)
+    campaign = approving.campaign
+    [exported, *_] = campaign.petition("export", BEA, "--json", status=0).json["logs"]
+    assert [one["decision"] for one in exported["approvals"]] == ["approved"]
+    campaign.petition("forget", BEA, "--yes", status=0)
+    assert said(approving)[0][:2] == ("approved", "mail")
+    assert BEA not in json.dumps(approving.requests())
