@@ -327,8 +327,8 @@ class SigningDesk:
 
 
 def told_name(name: str) -> str:
-    """A name as a mail repeats it: cut, and with nothing that a program makes a link of."""
-    bare = _OF_LINKS.sub(" ", re.sub(r"\.(?=\w)", ". ", name))
+    """A name as a mail repeats it: cut, without a number to call or a link that programs make."""
+    bare = _OF_LINKS.sub(" ", re.sub(r"\.(?=\w)", ". ", re.sub(r"\d", "", name)))
     return shortened(" ".join(bare.split()), _TOLD_NAME)
 
 

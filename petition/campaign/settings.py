@@ -446,7 +446,9 @@ class SignSettings(SettingsTable):
 
     mailto: kinds.MailboxText | None = None
     url: kinds.WebAddress | None = None  # of a form elsewhere
-    page: kinds.WebAddress | None = None  # where `petition serve --sign` is reached, /sign included
+    page: kinds.FolderAddress | None = (
+        None  # where `petition serve --sign` is reached, /sign included
+    )
     letter: kinds.OneLine | None = None  # which is signed
     moderate: bool = True  # whether a person approves each signature
 

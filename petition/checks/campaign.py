@@ -286,6 +286,7 @@ def examine(
     examined.problems += concerning(campaign, letter.name)
     examined.problems += letter_checks.unknown_lists(campaign)
     examined.problems += letter_checks.unknown_holidays(campaign)
+    examined.problems += letter_checks.unclear_signing(campaign)
     if not letter.texts:
         return examined
     if letter.front.to in campaign.settings.people:  # else `campaign.problems` says so

@@ -374,6 +374,36 @@ def unknown_holidays(campaign: Campaign) -> Iterator[Problem]:
         yield Problem(SETTINGS_FILE, line, why.what, why.hint, mark="holidays")
 
 
+def unclear_signing(campaign: Campaign) -> Iterator[Problem]:
+    """What in [sign] keeps people from signing; letters can be sent all the same."""
+    settings, sign = campaign.settings, campaign.settings.sign
+
+    def doubt(key: str, what: str, hint: str) -> Problem:
+        line = campaign.lines.line_of(("sign", key))
+        return Problem(SETTINGS_FILE, line, what, hint, Level.WARNING, mark=key)
+
+    if sign.mailto and not settings.inbox:
+        what = "who signs by mail gets no confirmation: there is no [inbox] that reads the mail"
+        hint = (
+            f"Name the mailbox in [inbox] where {sign.mailto.addr_spec} arrives, or answer yourself"
+        )
+        yield doubt("mailto", what, hint)
+    if sign.page and not sign.page.startswith("https://"):
+        what = "[sign] page is no https: names and addresses could be read on their way"
+        yield doubt("page", what, "Begin page with https://")
+    if sign.letter is None:
+        return
+    letter = campaign.letters.get(sign.letter)
+    if letter is None:
+        known = f"Letters here: {', '.join(sorted(campaign.letters)) or 'none'}"
+        hint = nearest_hint(sign.letter, campaign.letters, known, "{}")
+        yield doubt("letter", f"there is no letter {quoted(sign.letter)} to sign", hint)
+    elif letter.texts and (letter.front.kind == "bulk" or letter.front.follows):
+        kind = "goes to a list" if letter.front.kind == "bulk" else "follows another"
+        what = f"[sign] letter names {sign.letter}, which {kind}: it is no open letter"
+        yield doubt("letter", what, "Name the letter that people are to sign")
+
+
 def _unsubscribe(campaign: Campaign, server: Server | None) -> Iterator[Problem]:
     """Whether people can unsubscribe: by a click (RFC 8058), and by a mail (RFC 2369)."""
     ways, lines = campaign.settings.unsubscribe, campaign.lines

@@ -240,3 +240,25 @@ def test_a_sender_of_a_letter_is_in_the_senders_domain(campaign: SmallCampaign, 
     campaign.change("letters/open-letter.md", "reply_by: 14 days", f"{line}\nreply_by: 14 days")
     found = campaign.petition("check", "--json", status=1).json["problems"]
     assert [(one["file"], one["line"]) for one in found] == [("letters/open-letter.md", 4)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ('mailto = "sign@campaign.example"', "no confirmation"),
+        ('page = "http://campaign.example/sign"', "no https"),
+        ('letter = "open-leter"', "no letter"),
+        ('letter = "news"', "goes to a list"),
+    ],
+)
+def test_what_keeps_people_from_signing_is_a_warning(campaign: SmallCampaign, lines, what):
+    settings = (campaign.root / "petition.toml").read_text("utf-8")
+    campaign.write("petition.toml", f"{settings}\n[sign]\n{lines}\n")
+    news = "---\nto: recipients\nkind: bulk\nsubject: News\n---\nNews.\n"
+    campaign.write("letters/news.md", news)
+    answer = campaign.petition("check", "open-letter", "--json", status=0)
+    [found] = answer.json["problems"]
+    assert (found["line"], found["level"]) == (len(settings.split("\n")) + 2, "warning")
+    assert what in found["what"]
+    campaign.change("petition.toml", lines, 'url = "https://forms.example/1"')
+    assert campaign.petition("check", "open-letter", "--json", status=0).json["problems"] == []

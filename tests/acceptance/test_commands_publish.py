@@ -554,6 +554,7 @@ def test_check_warns_of_documents_that_publish_refuses(campaign):
 
 
 def test_check_warns_of_a_column_public_that_publish_refuses(campaign):
+    campaign.change("petition.toml", 'mailto = "sign@campaign.example"\n', "")
     assert campaign.petition("check", "--json", status=0).json["problems"] == []
     campaign.change("recipients.csv", ",,yes\n", ",,maybe\n")
     campaign.petition("publish", "site", "--rehearsal", status=1)

@@ -206,6 +206,7 @@ def test_what_is_typed_is_cleaned():
 
 def test_a_mail_makes_no_link_of_a_name(desk):
     assert told_name("Evil.Com/x <a@b> http://y") == "Evil. Com x a b http y"
+    assert told_name("Ann, call 0800 123 456 now") == "Ann, call now"
     assert len(told_name("a" * 80)) == 60
 
 
