@@ -1,9 +1,11 @@
 """Freezes a letter: compiles it, with everything that its copies are made of."""
 
 import copy as copying
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from petition.address import Mailbox, is_of
@@ -29,7 +31,7 @@ from petition.template.compile import (
 )
 from petition.template.fields import EVENT_FIELDS, PREVIOUS_FIELDS, ValueRefused
 from petition.template.markdown import ShownPicture, read_plain
-from petition.template.signatories import in_order, signatories_in
+from petition.template.signatories import CHOICE_FIELDS, in_order, signatories_in
 from petition.template.tags import Marked, find_reserved
 
 
@@ -253,8 +255,13 @@ class _Freezing:
     def _listed(self, everybody: Sequence[Signatory]) -> dict[str, Any]:
         language = self._campaign.languages[0]
         published = [self._published(one) for one in everybody if one.publish]
-        hidden = [one for one in everybody if not one.publish]
-        unnamed = counted(hidden, list(self._letter.texts.values()), language)
+        hidden = [
+            {name: getattr(one, name) for name in CHOICE_FIELDS}
+            for one in everybody
+            if not one.publish
+        ]
+        sources = chain(*((text.subject, text.body) for text in self._letter.texts.values()))
+        unnamed = counted(hidden, sources, language)
         return {
             # In a fixed order: the letter is the same when the rows of the file change places.
             "published": in_order(published, language),
@@ -332,10 +339,13 @@ def without(
     signatories = document["signatories"]
     gone = 0
     for part in filter(None, (signatories.get(fields.NEW), signatories)):
-        before = len(part["published"])
-        part["published"] = [one for one in part["published"] if not is_signature(one)]
-        gone = before - len(part["published"])
-        part["total"] -= 0 if still_counts else gone
+        theirs = [one for one in part["published"] if is_signature(one)]
+        part["published"] = [one for one in part["published"] if one not in theirs]
+        gone = len(theirs)
+        if still_counts:
+            _count_unnamed(part, theirs, document)
+        else:
+            part["total"] -= gone
     for key in ("cc", "bcc"):
         boxes = zip(document[key], frozen.copied(key), strict=True)
         document[key] = [one for one, box in boxes if not is_of(box.addr_spec, addr_spec)]
@@ -345,6 +355,19 @@ def without(
         for language, text in document["texts"].items():
             _recompile(document, language, text)
     return replace(frozen, document=document)
+
+
+def _count_unnamed(
+    part: dict[str, Any], more: list[dict[str, str]], document: dict[str, Any]
+) -> None:
+    """Count more people among those who are not to be named, as if it had been frozen so."""
+    sources = chain(*(text["source"].split("\n", 1) for text in document["texts"].values()))
+    counts = Counter[tuple[tuple[str, str | None], ...]]()
+    language = document["campaign"]["languages"][0]
+    for one, number in (*part.get("unnamed", ()), *counted(more, sources, language)):
+        counts[tuple(one.items())] += number
+    if counts:
+        part["unnamed"] = [[dict(one), number] for one, number in sorted(counts.items(), key=repr)]
 
 
 def with_fewer_signatories(old: Frozen, now: Frozen) -> Frozen | None:

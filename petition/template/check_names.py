@@ -7,9 +7,8 @@ from typing import Any, NamedTuple, Protocol, Self, cast
 from jinja2 import nodes
 from jinja2.tests import TESTS
 
-from petition.campaign.letter import Letter, LetterText
+from petition.campaign.letter import Letter
 from petition.campaign.names import nearest, nearest_hint
-from petition.campaign.signatories import Signatory
 from petition.template import sandbox
 from petition.template.error_texts import ERROR_TEXTS
 from petition.template.fields import (
@@ -372,10 +371,13 @@ def _fixed(value: nodes.Expr, name: str) -> Any:  # noqa: ANN401 (whatever a con
 
 
 def counted(
-    unnamed: Iterable[Signatory], texts: Sequence[LetterText], language: str
+    unnamed: Iterable[Mapping[str, str]], sources: Iterable[str], language: str
 ) -> list[list[Any]]:
-    """Those who are not to be named, counted only by what the letter chooses by."""
-    asked = _asked(texts)
+    """Those who are not to be named, counted only by what the letter chooses by.
+
+    `unnamed` has their CHOICE_FIELDS, `sources` the templates of the letter.
+    """
+    asked = _asked(sources)
     if not asked:
         return []
 
@@ -385,14 +387,13 @@ def counted(
         is_asked = values is None or any(is_same(name, value, one, language) for one in values)
         return name, value if is_asked else None
 
-    counts = Counter(tuple(kept(name, getattr(one, name)) for name in asked) for one in unnamed)
+    counts = Counter(tuple(kept(name, one[name]) for name in asked) for one in unnamed)
     return [[dict(fields), count] for fields, count in sorted(counts.items(), key=repr)]
 
 
-def _asked(texts: Sequence[LetterText]) -> Mapping[str, set[str] | None]:
+def _asked(sources: Iterable[str]) -> Mapping[str, set[str] | None]:
     """The fields that a letter chooses by, each with its values; None: values of the recipient."""
     asked: dict[str, set[str] | None] = {}
-    sources = [source for text in texts for source in (text.subject, text.body)]
     trees = [sandbox.tree_of(source) for source in sources]
     used = [one for tree in trees for one in sandbox.nodes_of(tree, nodes.Filter)]
     for pair in (pair for one in used if one.name == "where" for pair in _keywords_of(one)):

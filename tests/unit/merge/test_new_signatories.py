@@ -221,6 +221,22 @@ def test_who_is_forgotten_is_new_no_more():
     assert shown(left) == "Ann\n\nand 1 more since 3 October 2015\n\n2\n"
 
 
+def test_who_is_not_to_be_named_any_more_counts_as_frozen_so():
+    where = "{{ signatories.new | where(country='KZ') | length }}"
+    body = f"{COUNT} {where} {{{{ signatories | where(role='nurse') | length }}}}"
+
+    def letter(*, publish):
+        ann = signed("Ann", AFTER, country="KZ", role="spy", publish=publish)
+        hid = signed("Hid", AFTER, country="KZ", role="nurse", publish=False)
+        return follow_up(body, letter_before(), [ann, signed("Bo", AFTER), hid])
+
+    left = without(letter(publish=True), "", lambda one: one["name"] == "Ann", still_counts=True)
+    assert left is not None
+    assert shown(left) == "3 2 1\n"
+    assert left.hash == letter(publish=False).hash
+    assert "spy" not in left.to_json()
+
+
 def test_a_letter_goes_on_with_fewer_who_are_new_and_never_with_more():
     body, before = f"{NAMES}, {COUNT}", letter_before()
     ann, bo, cy = signed("Ann", AFTER), signed("Bo", AFTER), signed("Cy", BEFORE)
