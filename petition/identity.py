@@ -20,6 +20,7 @@ _BINDING_BYTES = 16
 # Of an approval's code: no vowels, and no two that look alike.
 _CODE_LETTERS = "CDFGHJKMNPQRTWXY34679"
 _CODE_LENGTH = 10  # 44 bits
+_MOST_DIGITS = 15  # of a moment
 _SELECTOR_LENGTH = 16  # in hexadecimal: the first half of an unsubscribe token
 _HALF_CODE = f"[{_CODE_LETTERS}]{{{_CODE_LENGTH // 2}}}"
 _CODE = re.compile(rf"(?<!\w){_HALF_CODE}[ \u2010-\u2015-]{{0,3}}{_HALF_CODE}(?!\w)", re.IGNORECASE)
@@ -114,6 +115,19 @@ class Signer:
             letters.append(_CODE_LETTERS[at])
         half = _CODE_LENGTH // 2
         return f"{''.join(letters[:half])}-{''.join(letters[half:])}"
+
+    def stamp(self, seconds: int) -> str:
+        """A moment, in whole seconds, as a form carries it; `moment_of` reads it back."""
+        proof = hmac.digest(self._key, _measured_all("form", str(seconds)), "sha256").hex()
+        return f"{seconds}.{proof[:32]}"
+
+    def moment_of(self, stamp: str) -> int | None:
+        """The moment of a stamp that this key made; None: it is none."""
+        digits = stamp.partition(".")[0]
+        if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS):
+            return None
+        own = self.stamp(int(digits))
+        return int(digits) if hmac.compare_digest(stamp.encode(), own.encode()) else None
 
     def _mark(self, label: str, identity: Identity) -> str:
         shared = _measured_all(label, identity.campaign, identity.letter, str(identity.revision))

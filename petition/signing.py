@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from petition.address import UNSEEN, Mailbox, is_of, parse_address
 from petition.campaign.folder import Campaign
 from petition.campaign.settings import Settings
+from petition.campaign.signatories import Signatory, count_once
 from petition.campaign.text_file import packaged_toml
 from petition.errors import AddressRefused, CampaignError, UsageError
 from petition.merge.document import Frozen
@@ -42,6 +43,8 @@ ORGANISATION = "organisation"
 BY_PETITION = "petition"  # who approves where nobody moderates
 
 _TEXTS = SignatureEntry._fields[:5]  # name, role, organisation, place, country
+_SHOWN = ("name", "role", "organisation", "place", "country", "publish", "updates")
+
 _NAME_LENGTH = 80  # characters
 _LENGTH = 120  # of the other fields
 _TYPED = 2_000  # of any text, before it is looked at
@@ -107,6 +110,20 @@ def entry_of(cells: Mapping[str, str]) -> SignatureEntry:
     return SignatureEntry(name, role, organisation, place, country, kind, publish, updates)
 
 
+def mailbox_of(text: str) -> Mailbox:
+    """The mailbox that a stranger typed; SignRefused."""
+    trimmed = text[: 2 * _ADDRESS_LENGTH].strip()
+    if not trimmed:
+        raise SignRefused("email", "missing")
+    try:
+        mailbox = parse_address(trimmed) if len(text) <= 2 * _ADDRESS_LENGTH else None
+    except AddressRefused:
+        mailbox = None
+    if mailbox is None or len(mailbox.addr_spec) > _ADDRESS_LENGTH:
+        raise SignRefused("email", "address")
+    return mailbox
+
+
 def language_of(*tags: str) -> str:
     """The first language of which there are words, else English."""
     return next((one for tag in tags if (one := tag.lower().partition("-")[0]) in WORDS), "en")
@@ -133,6 +150,24 @@ def letter_to_sign(log: Log, campaign: Campaign) -> Frozen:
         today=datetime.now(ZoneInfo(settings.campaign.timezone)).date(),
         columns=people.columns if people else AnyColumn(["email"]),
     )
+
+
+def add_signed(campaign: Campaign, log: Log, letter: str) -> None:
+    """Add those whose signatures in the log count to the signatories of the file, each once."""
+    zone = ZoneInfo(campaign.settings.campaign.timezone)
+    found = [
+        Signatory(
+            line=0,
+            **{name: getattr(one.entry, name) for name in _SHOWN},
+            kind="organisation" if one.entry.kind == ORGANISATION else "individual",
+            email=one.mailbox,
+            signed_on=one.confirmed_at.astimezone(zone).date() if one.confirmed_at else None,
+        )
+        for one in signatures.signatures(log)
+        if one.counts and one.letter == letter
+    ]
+    if found:
+        campaign.signatories = count_once("", [*campaign.signatories, *found], [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +223,7 @@ class SigningDesk:
         self, mailbox_text: str, entry: SignatureEntry, wording: Wording, how: str, answers: str
     ) -> tuple[Admission, SignatureRecord | None]:
         """The same, for the campaign's own eyes: what became of it, and what is in the log."""
-        mailbox = self._mailbox(mailbox_text)
+        mailbox = mailbox_of(mailbox_text)
         with self.log.database.joined(self.log.writing):
             if self._is_barred(mailbox):
                 return Admission.BARRED, None
@@ -224,18 +259,6 @@ class SigningDesk:
     def _sender(self) -> str:
         sender = self.settings.sender.from_
         return sender.display_name or sender.addr_spec
-
-    def _mailbox(self, text: str) -> Mailbox:
-        trimmed = text[: 2 * _ADDRESS_LENGTH].strip()
-        if not trimmed:
-            raise SignRefused("email", "missing")
-        try:
-            mailbox = parse_address(trimmed) if len(text) <= 2 * _ADDRESS_LENGTH else None
-        except AddressRefused:
-            mailbox = None
-        if mailbox is None or len(mailbox.addr_spec) > _ADDRESS_LENGTH:
-            raise SignRefused("email", "address")
-        return mailbox
 
     def _is_barred(self, mailbox: Mailbox) -> bool:
         """Whether an address must not be written to."""

@@ -145,12 +145,12 @@ GROUPS = {
             ("worker", "worker --once --json"),
         ),
         "serve": Listed(
-            "servers",
-            "Serve the one-click unsubscribe page, behind a web server.",
-            ("serve", "serve --port 8058 --root-path /letters"),
+            "serve",
+            "Serve the pages to leave a list and to sign, behind a web server.",
+            ("serve --root-path /letters", "serve --sign --site --proxy 127.0.0.1"),
         ),
         "sandbox": Listed(
-            "servers",
+            "sandbox",
             "Run a mail server that keeps letters and delivers none.",
             ("sandbox", "sandbox --port 2525"),
         ),

@@ -49,7 +49,7 @@ def withdraw(log: Log, signature: SignatureRecord, how: str) -> list[Gone] | Non
 
     Returns where it has gone already (`gone_with`); None: it was withdrawn before.
     """
-    with log.writing():
+    with log.database.joined(log.writing):
         before = signatures.one(log, signature.id)
         gone = gone_with(log, before)
         if not signatures.withdraw(log, before, how):
@@ -63,7 +63,7 @@ def change(
     log: Log, signature: SignatureRecord, entry: SignatureEntry, wording: Wording, how: str
 ) -> SignatureRecord:
     """The owner says something else; a name that is no longer to be shown is shown no more."""
-    with log.writing():
+    with log.database.joined(log.writing):
         before = signatures.one(log, signature.id).entry
         after = signatures.change(log, signature, entry, wording, how)
         if before.publish and not after.entry.publish:

@@ -186,7 +186,7 @@ def gather(log: Log, campaign: Campaign, notes: list[str]) -> Site:
         made_at = log.clock()
     if newest is None or book is None:
         raise UsageError(f"{name} is no longer in the log", "Try again")
-    _require_signatories(campaign)
+    require_signatories(campaign)
     sent = Frozen.from_json(newest.document)
     frozen = signed_now(sent, campaign, without_addresses)
     if sent.document["signatories"]["published"] and not campaign.signatories:
@@ -209,13 +209,13 @@ def gather(log: Log, campaign: Campaign, notes: list[str]) -> Site:
         reply_by=frozen.reply_by,
         letters={one: OpenLetter(frozen, one) for one in frozen.languages},
         demands={one: frozen.demands(one) for one in frozen.languages},
-        signed=_signed(frozen, campaign),
+        signed=signed_of(frozen, campaign),
         sent_on=min((one.had_on for one in shown if one.had_on), default=None),
         recipients=tuple(one for one, _, _ in recipients),
         answers=tuple(_answers(recipients, hidden, zone)),
         heard_on=max(heard, default=None),
         sign_mailto=sign.mailto.addr_spec if sign.mailto else "",
-        sign_url=sign.url or "",
+        sign_url=sign.page or sign.url or "",
         url=f"{settings.publish.url.rstrip('/')}/" if settings.publish.url else "",
         documents=documents_of(campaign),
     )
@@ -226,14 +226,15 @@ def _is_known(entry: Entry) -> bool:
     return "@" in entry.copy.mailbox
 
 
-def _require_signatories(campaign: Campaign) -> None:
-    """Of a list with errors, who may be named is not known."""
+def require_signatories(campaign: Campaign) -> None:
+    """CampaignError if the list has errors: then it is not known who may be named."""
     file = campaign.settings.people["signatories"]
     if wrong := [one for one in campaign.problems if one.file == file and one.is_error]:
         raise CampaignError(wrong)
 
 
-def _signed(frozen: Frozen, campaign: Campaign) -> Signed:
+def signed_of(frozen: Frozen, campaign: Campaign) -> Signed:
+    """Those who have signed a letter (`signed_now`)."""
     part, by_day = frozen.document["signatories"], dict[date, int]()
     for one in campaign.signatories:
         if one.signed_on:

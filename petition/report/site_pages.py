@@ -375,7 +375,7 @@ class Edition:
         site, language, total = self.site, self.language, self.site.signed.total
         published = in_order([dict(one) for one in site.signed.published], language)
         yield tag("p", f"{self._number(total)} {self._form('signed', total)}")
-        entries = [self._signatory(one) for one in published]
+        entries = [signatory(one, language) for one in published]
         if not entries:
             yield tag("p", self.words["nobody"])
         unnamed = total - len(entries)
@@ -385,15 +385,6 @@ class Edition:
             yield tag("p", unnamed_line(unnamed, language, follows=True), lang=spoken)
         if any(one["role"] or one["organisation"] for one in published):
             yield tag("p", disclaimer(language), lang=spoken, class_="soft go")
-
-    def _signatory(self, one: Mapping[str, str]) -> Html:
-        """A name, and what is known beside it."""
-        country = country_name(one["country"], self.language)
-        rest = [one["role"], one["organisation"], one["place"], country]
-        parts = [tag("bdi", text) for text in rest if text]
-        between = comma(self.language)
-        name = tag("strong", tag("bdi", one["name"]))
-        return tag("li", Html(between.join([name, *parts])))
 
     def _sign(self) -> Iterator[Html]:
         site, words = self.site, self.words
@@ -534,6 +525,15 @@ class Edition:
             if day <= site.made_on:
                 title = self._form("entry_signed", number)
                 yield f"signed/{day}", _noon(day), title, "", "signatories.html"
+
+
+def signatory(one: Mapping[str, str], language: str) -> Html:
+    """A name in a list, and what is known beside it."""
+    country = country_name(one["country"], language)
+    rest = [one["role"], one["organisation"], one["place"], country]
+    parts = [tag("bdi", text) for text in rest if text]
+    name = tag("strong", tag("bdi", one["name"]))
+    return tag("li", Html(comma(language).join([name, *parts])))
 
 
 def _noon(day: date) -> datetime:

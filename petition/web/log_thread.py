@@ -57,6 +57,18 @@ class LogThread:
         except (TimeoutError, LogUnusable) as fault:
             raise LogLate from fault
 
+    async def write(self, change: Callable[[Log], T]) -> T:
+        """The same in a transaction, which nothing is left of after a LogLate."""
+        too_late = time.monotonic() + WAIT_SECONDS
+
+        def question(log: Log) -> T:
+            with log.writing():
+                if time.monotonic() > too_late:  # it waited for the log, and nobody for it any more
+                    raise TimeoutError
+                return change(log)
+
+        return await self.ask(question)
+
     def answer(self, question: Callable[[Log], T]) -> T:
         """The same on the thread itself, or once it has ended: as long as it takes; LogUnusable."""
         self._begun = time.monotonic()

@@ -17,12 +17,15 @@ HEADER_LIMIT = 16_384  # bytes of all headers
 _BODY_SECONDS = 10.0
 
 
-def headers_for(style: str) -> dict[str, str]:
-    """The headers of a page whose only style sheet is in it; nothing is loaded from anywhere."""
+def headers_for(style: str, more: str = "") -> dict[str, str]:
+    """The headers of a page whose only style sheet is in it; nothing is loaded from anywhere.
+
+    `more` are further directives of its policy (CSP 3).
+    """
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
     return {
         "Content-Security-Policy": (
-            f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self';"
+            f"default-src 'none'; style-src 'sha256-{digest}'; {more}form-action 'self';"
             " base-uri 'none'; frame-ancestors 'none'"
         ),
         "Cache-Control": "no-store",
@@ -74,6 +77,15 @@ async def body_of(request: Request, limit: int) -> bytes | Response:
     except ClientDisconnect:
         return plain("", 400)
     return body
+
+
+_TOKEN = re.compile(r"[\W_]*([0-9a-f]{32})[\W_]*", re.IGNORECASE | re.ASCII)
+
+
+def token_in(text: str) -> str:
+    """The token of a link, or "": programs take a bracket or the full stop behind it for a part."""
+    around = _TOKEN.fullmatch(text)
+    return around[1] if around else ""
 
 
 # A language range with its weight; whatever follows its first hyphen makes no difference here.

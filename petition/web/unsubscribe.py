@@ -42,6 +42,7 @@ from petition.web.responses import (
     language_for,
     plain,
     refused_headers,
+    token_in,
 )
 
 # By language: the heading and the text of each page, and the label of its button.
@@ -57,7 +58,6 @@ _BODY_LIMIT = 4_096  # bytes; the click has 26, as multipart/form-data some 200
 _AGAIN_SECONDS = 2.0  # before a log that could not be written to is tried again
 _MOST_CLICKS = 500  # clicks in one commit
 
-_TOKEN = re.compile(r"[\W_]*([0-9a-f]{32})[\W_]*", re.IGNORECASE | re.ASCII)
 _FORM_PART = re.compile(
     rf'^content-disposition:[^\n]*;\s*name="?{FIELD}"?[ \t]*(?:;[^\n]*)?\r?\n'
     rf"(?:[!-9;-~]+:[^\n]*\n)*\r?\n{VALUE}\r?$",
@@ -104,9 +104,7 @@ class Endpoint:
         if is_click and (refusal := await _refused_body(request)):
             self._note(f"{request.method} {refusal.status_code}")
             return refusal
-        # Programs take a bracket or the full stop behind an address for a part of it.
-        around = _TOKEN.fullmatch(request.path_params["token"])
-        token = around[1] if around else ""
+        token = token_in(request.path_params["token"])
         status, page, copy, what = await self._found(token, is_click=is_click)
         self._note(f"{request.method} {status}: {what}")
         known = [copy.language] if copy and copy.language else []
