@@ -147,7 +147,7 @@ def _record(log: Log, copy: Copy, answered: NewAnswer, *, marks: bool) -> str:
     if marks and not answered.is_public:  # or words that were to be taken back would stay public
         what = f"no answer of {copy.mailbox} has this status and these very words"
         raise UsageError(what, f"See petition status --answers. {_NOTHING}")
-    return answers.write_down(log, copy, answered)
+    return answers.record_answer(log, copy, answered)
 
 
 def _one_of(text: str, known: tuple[StrEnum, ...], noun: str) -> StrEnum:

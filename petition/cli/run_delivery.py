@@ -33,7 +33,7 @@ from petition.outbox import service
 from petition.outbox.committer import on_thread
 from petition.outbox.log import DAY, Log
 from petition.outbox.models import FrozenLetter
-from petition.outbox.run import Run, write_down_late
+from petition.outbox.run import Run, record_late
 from petition.outbox.states import State
 from petition.prepare import Prepared
 from petition.sending.circuit_breaker import CopyResult, RunResult, Slowed, Wait
@@ -293,7 +293,7 @@ async def _deliver(
         finally:
             await run.close()
             if run.late:
-                await _write_down_late(prepared.log.url, run, note)
+                await _record_late(prepared.log.url, run, note)
 
 
 @asynccontextmanager
@@ -355,12 +355,12 @@ def _frozen_otherwise(url: str, letter: str, revision: int, known: str) -> Froze
         return log.frozen(letter, revision) if log.frozen_hash(letter, revision) != known else None
 
 
-async def _write_down_late(url: str, run: Run, note: Callable[[str], None]) -> None:
+async def _record_late(url: str, run: Run, note: Callable[[str], None]) -> None:
     """Record replies that nobody else has heard, over another connection: the run's may be gone."""
 
     def write() -> None:
         with Log(url) as log:
-            write_down_late(log, run.owner, run.late)
+            record_late(log, run.owner, run.late)
 
     note(f"The log cannot be written; trying for {_LATE_SECONDS} s to record the last replies.")
     deadline = time.monotonic() + _LATE_SECONDS

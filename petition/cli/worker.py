@@ -33,7 +33,7 @@ from petition.outbox.committer import on_thread
 from petition.outbox.database import where
 from petition.outbox.known_logs import doubt_of
 from petition.outbox.log import Log, is_there
-from petition.outbox.run import CopyOutcome, write_down_late
+from petition.outbox.run import CopyOutcome, record_late
 from petition.outbox.states import State
 from petition.outbox.workers import companion, join, keep_servers_time, membership
 from petition.sending.circuit_breaker import CopyResult, Slowed
@@ -186,7 +186,7 @@ class _Process:
         """Write down what the server said while the log was away: nobody else has heard it."""
         keep_servers_time(log)
         while self.late:
-            write_down_late(log, *self.late[0])
+            record_late(log, *self.late[0])
             del self.late[0]
 
     def _report_stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:

@@ -261,7 +261,7 @@ def _demand_ids(log: Log, letter: str) -> list[str]:
     return [one["id"] for one in listed]
 
 
-def write_down(log: Log, copy: Copy, said: NewAnswer) -> str:
+def record_answer(log: Log, copy: Copy, said: NewAnswer) -> str:
     """Record an answer, once for each demand, all or none; returns when, as the log keeps it."""
     with log.writing():
         return _add(log, copy, said)

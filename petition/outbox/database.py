@@ -265,7 +265,7 @@ class Database(ABC):
         """Run a query that changes something by a table of rows."""
 
     @abstractmethod
-    def write_down(self, rows: "Written", values: Values, also: Values | None = None) -> set[int]:
+    def write_all(self, rows: "Written", values: Values, also: Values | None = None) -> set[int]:
         """Write what a run has to: in the open transaction, or in one of its own beside others.
 
         Returns the ids of the copies that changed: those that were as the rows say. `also` are

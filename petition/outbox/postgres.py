@@ -197,7 +197,7 @@ class PostgresDatabase(Database):
         named = zip(self._queries[name].tables, tables, strict=True)
         return {table: _json(columns, rows) for (table, columns), rows in named}
 
-    def write_down(self, rows: Written, values: Values, also: Values | None = None) -> set[int]:
+    def write_all(self, rows: Written, values: Values, also: Values | None = None) -> set[int]:
         """Write it by one statement, and without an open transaction in one round trip.
 
         The bytes of letters follow each by its own: as JSON they would take many times their size.
@@ -209,7 +209,7 @@ class PostgresDatabase(Database):
         ]
         if kept:
             rows = rows._replace(marks=[mark._replace(bytes=None) for mark in rows.marks])
-        values = {**values, **self._tables("write_down", *rows)}
+        values = {**values, **self._tables("write_all", *rows)}
         with self._explained():
             if self._is_in_transaction:
                 written = self._write(values, kept, also)
@@ -224,7 +224,7 @@ class PostgresDatabase(Database):
     def _write(
         self, values: Values, kept: Sequence[Values], also: Values | None
     ) -> psycopg.Cursor[Any]:
-        written = self._connection.execute(_text("write_down"), values)
+        written = self._connection.execute(_text("write_all"), values)
         for one in kept:
             self._connection.execute(_text("keep_bytes"), one)
         if also:

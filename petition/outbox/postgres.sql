@@ -20,7 +20,7 @@ SELECT pg_advisory_xact_lock_shared(1, hashtext(current_schema())),
 SELECT pg_advisory_xact_lock_shared(1, hashtext(current_schema())),
        current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync
 
--- :name write_down
+-- :name write_all
 -- All that a run writes in one commit, in one statement.
 WITH recorded AS (@record),
 marked AS (@mark),

@@ -103,7 +103,7 @@ class CopyMark(NamedTuple):
     recipients: int  # how many RCPT commands it has
 
 
-def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> None:
+def record_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> None:
     """Record replies that could not be recorded when they came; LogUnusable if they still cannot.
 
     A copy changes if it is still marked, or became uncertain because its owner seemed to be gone;
@@ -121,7 +121,7 @@ def write_down_late(log: Log, owner: str, outcomes: Sequence[CopyOutcome]) -> No
         done = [outcome.row(start) for outcome, start in marked]
         events = [event for outcome, start in marked for event in outcome.events(start)]
         values = {"owner": owner, "login": ""} | log.now_and_horizon()
-        log.database.write_down(Written(done, [], events), values)
+        log.database.write_all(Written(done, [], events), values)
         skip_stopped(log.database, deferred, log.now)
 
 
@@ -239,10 +239,10 @@ class Run:
     ) -> list[object]:
         if steps or self._needs_more(rows):
             with self._transaction():
-                answers = self._write_down(rows)
+                answers = self._record_and_mark(rows)
                 answers += [step(self._log.database) for step in steps]
         else:
-            answers = self._write_down(rows)
+            answers = self._record_and_mark(rows)
         for row, answer in zip(rows, answers, strict=False):
             if isinstance(row, CopyOutcome):
                 self._marked.discard(row.copy.id)
@@ -256,7 +256,7 @@ class Run:
             isinstance(row, CopyOutcome) and row.state in WAITING for row in rows
         )
 
-    def _write_down(self, rows: Sequence[CopyMark | CopyOutcome]) -> list[object]:
+    def _record_and_mark(self, rows: Sequence[CopyMark | CopyOutcome]) -> list[object]:
         """The results, and with them the marks of the letters that come next."""
         if not rows:
             return []
@@ -277,7 +277,7 @@ class Run:
             [one.row(start) for one, start in starts], list(map(self._row_of, allowed)), events
         )
         values = {"owner": self.owner, "login": allowed[0].login if allowed else ""}
-        changed = database.write_down(written, values | times, self._work_done(outcomes))
+        changed = database.write_all(written, values | times, self._work_done(outcomes))
         marked = {mark.copy.id for mark in allowed} & changed
         if missed := [one.copy.id for one in marks if one.copy.id not in marked]:
             self._skip_missed(database, missed)
@@ -390,7 +390,7 @@ class Run:
 
     @property
     def late(self) -> list[CopyOutcome]:
-        """The replies that could not be recorded, once it is closed (`write_down_late`)."""
+        """The replies that could not be recorded, once it is closed (`record_late`)."""
         lost = [one for one in self._committer.lost if isinstance(one, CopyOutcome)]
         return [
             one

@@ -195,7 +195,7 @@ class SqliteDatabase(Database):
             places = [*chain.from_iterable(some), *(values[one] for one in names)]
             yield self._connection.execute(text, places)
 
-    def write_down(self, rows: Written, values: Values, also: Values | None = None) -> set[int]:
+    def write_all(self, rows: Written, values: Values, also: Values | None = None) -> set[int]:
         """Write each kind by one statement, as far as `_ROWS` reaches."""
         del also  # no workers here
         with self.joined(self.transaction), self._explained():

@@ -243,7 +243,7 @@ class Connection:
         results, letter = self._results, None
         try:
             copy, date = self._letter.copy, self._letter.date
-            verdict = results.write_down(copy, date, done, self._episode)
+            verdict = results.conclude(copy, date, done, self._episode)
             self._is_over = verdict.ends_connection
             if done.fault:
                 results.fail(done.fault)

@@ -81,7 +81,7 @@ class Results:
         if self.result.is_over:
             self.stop.set()
 
-    def write_down(self, copy: Copy, date: datetime, done: Transaction, episode: int) -> Verdict:
+    def conclude(self, copy: Copy, date: datetime, done: Transaction, episode: int) -> Verdict:
         """Record a transaction, and weigh it; returns the verdict that it came to.
 
         `date` is the letter's, `episode` that of its connection (`CircuitBreaker`).

@@ -12,7 +12,7 @@ from petition.outbox.answers import (
     Status,
     answers,
     mark_public,
-    write_down,
+    record_answer,
 )
 from petition.outbox.log import Log
 from petition.report.ledger import working_days
@@ -111,8 +111,8 @@ def test_words_are_marked_as_public_and_not_recorded_again(log: Log, queue):
     told = NewAnswer(Status.STALLED, ("river", "pay"), "phone", "Later.", None, "ann")
     public = told._replace(is_public=True)
     assert not mark_public(log, first, public)  # nothing of the kind was said
-    write_down(log, first, told)
-    write_down(log, second, told)
+    record_answer(log, first, told)
+    record_answer(log, second, told)
     assert not mark_public(log, first, public._replace(quote="Never."))
     assert not mark_public(log, first, public._replace(demands=("river", "peace")))
     assert not any(one.is_public for one in given(log, "p1"))

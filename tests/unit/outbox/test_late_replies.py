@@ -10,7 +10,7 @@ from petition.outbox import manual
 from petition.outbox.enqueue import Listing
 from petition.outbox.erasure import erase
 from petition.outbox.log import Log
-from petition.outbox.run import CopyOutcome, Run, write_down_late
+from petition.outbox.run import CopyOutcome, Run, record_late
 from petition.outbox.states import Mode, State
 from petition.outbox.workers import keep_settings
 from petition.sending.job_queue import make_tables
@@ -50,7 +50,7 @@ def test_the_owners_late_reply_decides_over_its_copy(
     if is_given_up:
         log.tidy()
         assert [copy.state for copy in log.copies("open")] == [State.UNCERTAIN]
-    write_down_late(log, owner, outcomes)
+    record_late(log, owner, outcomes)
     [copy] = log.copies("open")
     assert (copy.state, copy.attempts, copy.reply) == (says, 1, SAID[says]["reply"])
     assert copy.due_at == outcomes[0].due_at
@@ -63,9 +63,9 @@ def test_a_late_reply_is_written_down_once(log: Log, queue: Callable[..., Listin
     queue("ann")
     owner, outcomes = marked_by_one_that_died(log, says=State.SENT)
     log.tidy()
-    write_down_late(log, owner, outcomes)
+    record_late(log, owner, outcomes)
     before = list(log.events())
-    write_down_late(log, owner, outcomes)
+    record_late(log, owner, outcomes)
     assert list(log.events()) == before
 
 
@@ -73,7 +73,7 @@ def test_nobody_but_the_owner_can_say_it(log: Log, queue: Callable[..., Listing]
     queue("ann")
     _, outcomes = marked_by_one_that_died(log, says=State.SENT)
     log.tidy()
-    write_down_late(log, "somebody else", outcomes)
+    record_late(log, "somebody else", outcomes)
     assert [copy.state for copy in log.copies("open")] == [State.UNCERTAIN]
 
 
@@ -83,7 +83,7 @@ def test_what_a_person_said_meanwhile_stands(log: Log, queue: Callable[..., List
     owner, outcomes = marked_by_one_that_died(log, says=State.FAILED)
     log.tidy()
     manual.resolve(log, ["ann@x.example"], None, sent=sent)
-    write_down_late(log, owner, outcomes)
+    record_late(log, owner, outcomes)
     [copy] = log.copies("open")
     assert copy.state is (State.SENT if sent else State.QUEUED)
 
@@ -97,7 +97,7 @@ def test_a_copy_that_somebody_else_has_sent_since_is_theirs(
     manual.resolve(log, ["ann@x.example"], None, sent=False)
     marked_by_one_that_died(log, says=State.SENT)
     log.tidy()
-    write_down_late(log, owner, outcomes)
+    record_late(log, owner, outcomes)
     assert [copy.state for copy in log.copies("open")] == [State.UNCERTAIN]
 
 
@@ -108,7 +108,7 @@ def test_a_late_deferral_of_somebody_who_left_is_suppressed(
     owner, outcomes = marked_by_one_that_died(log, says=State.DEFERRED)
     log.tidy()
     manual.suppress(log, ["ann@x.example"])
-    write_down_late(log, owner, outcomes)
+    record_late(log, owner, outcomes)
     assert [copy.state for copy in log.copies("open")] == [State.SKIPPED]
     assert_events_lead_to_the_states(log)
 
@@ -120,7 +120,7 @@ def test_a_late_deferral_of_a_copy_that_was_replaced_is_suppressed(
     owner, outcomes = marked_by_one_that_died(log, says=State.DEFERRED)
     log.tidy()
     queue("ann", revision=2, mode=Mode.AGAIN)
-    write_down_late(log, owner, outcomes)
+    record_late(log, owner, outcomes)
     states = {copy.revision: copy.state for copy in log.copies_to("open", "ann@x.example")}
     assert states == {1: State.SKIPPED, 2: State.QUEUED}
     assert_events_lead_to_the_states(log)
@@ -132,7 +132,7 @@ def test_somebody_who_was_forgotten_stays_so(log: Log, queue: Callable[..., List
     log.tidy()
     erase(log, "ann@x.example", ["Ann"], [])
     before = list(log.copies("open"))
-    write_down_late(log, owner, outcomes)
+    record_late(log, owner, outcomes)
     assert list(log.copies("open")) == before
 
 
@@ -147,7 +147,7 @@ def test_a_late_deferral_waits_in_a_job(postgres: Postgres):
         owner, outcomes = marked_by_one_that_died(log, says=State.DEFERRED)
         log.tidy()
         assert jobs_of(log) == []
-        write_down_late(log, owner, outcomes)
+        record_late(log, owner, outcomes)
         assert jobs_of(log) == ["open"]
 
 
@@ -161,7 +161,7 @@ def jobs_of(log: Log) -> list[str]:
 def test_only_a_servers_reply_to_a_letter_can_come_late(log: Log):
     uncertain = CopyOutcome(1, State.UNCERTAIN, True, "the connection was lost", letter_date=NOW)
     with pytest.raises(ValueError, match="from uncertain to uncertain"):
-        write_down_late(log, "an owner", [uncertain])
+        record_late(log, "an owner", [uncertain])
 
 
 @pytest.mark.sqlite
@@ -189,6 +189,6 @@ def test_a_run_keeps_the_replies_that_it_could_not_write(log: Log, queue: Callab
     assert [outcome.state for outcome in late] == [State.FAILED]
     log.database._connection.execute("PRAGMA query_only = OFF")
     log.tidy()
-    write_down_late(log, run.owner, late)
+    record_late(log, run.owner, late)
     states = {copy.row_id: copy.state for copy in log.copies("open")}
     assert states == {"ann": State.SENT, "bob": State.FAILED, "cy": State.UNCERTAIN}

@@ -429,7 +429,7 @@ def test_a_turn_that_a_wrong_clock_gave_is_not_waited_for(postgres: Postgres):
         assert take_turn(log.database, "all", 10.0) == 0
 
 
-MARKING = ("mark", "record", "write_down", "marked_by", "ready_in_block")
+MARKING = ("mark", "record", "write_all", "marked_by", "ready_in_block")
 LOOKING = ("blocks_ready", "revision_due", "letters_without_job")
 
 
