@@ -391,7 +391,8 @@ def _cleaned(field: str, text: str) -> str:
     shown = "".join(
         one for one in seen if one in _JOINERS or unicodedata.category(one) not in _UNSEEN_KINDS
     )
-    cleaned = " ".join(_stacked(shown).split()).strip(_JOINERS)
+    # A cell that begins with one of these is a formula to a spreadsheet.
+    cleaned = " ".join(_stacked(shown).split()).strip(_JOINERS).lstrip("=+-@ ")
     if len(cleaned) > (_NAME_LENGTH if field == "name" else _LENGTH):
         raise SignRefused(field, "too_long")
     if _LINK.search(cleaned) or (field == "name" and _BARE_LINK.search(cleaned)):

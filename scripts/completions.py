@@ -17,6 +17,7 @@ from petition.cli.commands import COMMANDS
 from petition.cli.main import app, load
 from petition.cli.preview import As
 from petition.cli.shell import Shell
+from petition.cli.signatures import SignatureStanding
 from petition.oauth import Use
 from petition.outbox.answers import RECORDED, Channel
 from petition.outbox.states import State
@@ -31,6 +32,7 @@ KINDS: dict[str, str | list[str]] = {
     "FILE": "file",
     "DIR": "folder",
     "OLD": "folder",
+    "STANDING": list(SignatureStanding),
     "COMMAND": [*COMMANDS, "all"],
     "STATE": list(State),
     "STATUS": list(RECORDED),

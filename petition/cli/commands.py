@@ -97,6 +97,11 @@ GROUPS = {
             "Read what comes back: bounces, answers and requests to leave.",
             ("inbox", "inbox --watch"),
         ),
+        "signatures": Listed(
+            "signatures",
+            "List who signed by form or mail; approve, hide, merge, export.",
+            ("signatures --approve all", "signatures --export"),
+        ),
         "answer": Listed(
             "answer",
             "Record what somebody answered, or sort new answers by key.",

@@ -17,6 +17,7 @@ from petition.campaign.folder import Campaign
 from petition.campaign.people import Known, nearest_people
 from petition.cli import output
 from petition.cli.approve import approval_json, approval_lines, said_json, said_words
+from petition.cli.signatures import counts_told
 from petition.cli.workspace import (
     WHO,
     Csv,
@@ -183,6 +184,8 @@ def _show_letters(place: Workspace) -> None:
             if counts[State.SENDING] and place.log.hindrance:
                 output.say(f"{counts.letter}, sending: {_left_sending(place.log)}")
     show_held(place.log_if_any)
+    if signed := counts_told(place.log_if_any):
+        output.say(f"Signatures: {signed}: petition signatures")
     place.say_which()
 
 

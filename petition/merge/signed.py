@@ -17,7 +17,7 @@ from petition.outbox import erasure, signatures
 from petition.outbox.database import intact, moment
 from petition.outbox.log import Log
 from petition.outbox.models import FrozenLetter
-from petition.outbox.signatures import SignatureEntry, SignatureRecord, Wording
+from petition.outbox.signatures import Review, SignatureEntry, SignatureRecord, Wording
 
 
 class Gone(NamedTuple):
@@ -54,7 +54,7 @@ def withdraw(log: Log, signature: SignatureRecord, how: str) -> list[Gone] | Non
         gone = gone_with(log, before)
         if not signatures.withdraw(log, before, how):
             return None
-        if not signatures.signs_elsewhere(log, before):
+        if before.review is not Review.HIDDEN and not signatures.signs_elsewhere(log, before):
             _take_out(log, before.entry)
     return gone
 

@@ -294,6 +294,13 @@ def review(log: Log, signature: int, decision: Review, by: str) -> bool:
     return done
 
 
+def merge(log: Log, signature: int, by: str) -> None:
+    """Hide a signature that is the same as another one, in a transaction."""
+    values = {"id": signature, "review": Review.HIDDEN, "now": log.now}
+    if log.database.run("review_signature", values):
+        _note(log, signature, SignatureStep.MERGED, by)
+
+
 def expire(log: Log) -> int:
     """Delete what nobody confirmed for days; returns how many.
 

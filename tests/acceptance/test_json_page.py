@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.approving import Approving
+from tests.acceptance.signing import sign
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 
@@ -169,6 +170,21 @@ def test_what_moving_the_log_prints(campaign):
         live.petition("send", "open-letter", "--yes", status=0)
         moved = live.petition("migrate", "sqlite:///other.db", "--json", status=0)
     compare("`petition migrate`", printed(moved.out))
+
+
+def test_what_signatures_print(campaign):
+    say = campaign.petition
+    for number, name in enumerate(("Ann Lee", "Ann Lee", "Bea Ray", "=Cid"), start=1):
+        sign(campaign, f"s{number}@x.example", name, role="nurse")
+    listed = printed(say("signatures", "--json").out)
+    changed = printed(say("signatures", "--approve", "all", "--json").out)
+    compare("`petition signatures`", listed)
+    assert {key.replace("changed[]", "signatures[]") for key in changed} <= listed | {"changed[]"}
+    seen = printed(say("signatures", "--merge", "--json").out)
+    seen |= printed(say("signatures", "--merge", "2", "1", "--json").out)
+    compare("`petition signatures --merge`", seen)
+    campaign.write("signatories.csv", "name,email,publish\nAnn Ray,s1@x.example,yes\n")
+    compare("`petition signatures --export`", printed(say("signatures", "--export", "--json").out))
 
 
 def test_what_evidence_and_forgetting_print(campaign):
