@@ -8,6 +8,7 @@ token, or names the Message-ID. What is not clear changes nothing, and a person 
 from petition.address import is_of
 from petition.inbox import Kind
 from petition.inbox.signing_words import SigningRequest, Stance, asked_in, stance_of
+from petition.merge import signed
 from petition.outbox import service, signatures
 from petition.outbox.inbound import SIGNATURE, Incoming, Received, Taken
 from petition.outbox.signatures import KINDS, SignatureRecord, SignatureStatus
@@ -67,8 +68,10 @@ class SignByMail:
             done = self._desk.confirm(signature, _BY_REPLY)
             return Taken(SIGNATURE, (CONFIRMED,) if done else (), "it confirms the signature")
         if stance is Stance.DECLINES:
-            done = signatures.withdraw(self._desk.log, signature, _BY_REPLY)
-            return Taken(SIGNATURE, (WITHDREW,) if done else (), "it takes the signature back")
+            gone = signed.withdraw(self._desk.log, signature, _BY_REPLY)
+            did = (WITHDREW,) if gone is not None else ()
+            sent = f", after the name went out with {gone[-1].letter}" if gone else ""
+            return Taken(SIGNATURE, did, f"it takes the signature back{sent}")
         return _doubt("it does not clearly say whether they sign")
 
     def _sign(self, mail: Received, request: SigningRequest) -> Taken:
