@@ -12,7 +12,7 @@ EXTRAS := dkim,holidays,keyring,pdf,pictures,postgres,publish,serve
 DEMO := build/demo
 FRESH_EXAMPLE = rm -rf $(DEMO) && mkdir -p $(DEMO) && cp -R petition.toml letters annex *.csv $(DEMO)/
 
-.PHONY: demo demo-answers docs pictures test test-slow test-all test-fast page-checkers \
+.PHONY: demo demo-answers demo-approval docs pictures test test-slow test-all test-fast page-checkers \
 	windows-python completions dist try-wheel release lock lint format clean
 
 demo: .venv/installed
@@ -24,6 +24,12 @@ demo-answers: .venv/installed
 	@$(FRESH_EXAMPLE)
 	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo_answers.sh $(BIN)/petition $(DEMO) \
 		$(BIN)/python
+
+# A second person approves, or says no.
+demo-approval: .venv/installed
+	@$(FRESH_EXAMPLE)
+	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo_approval.sh $(BIN)/petition \
+		$(DEMO) $(BIN)/python
 
 # Acceptance tests come first and are handed out one by one, so that no process is left alone with
 # the long ones at the end. PYTEST_ARGS="-x -k kill" chooses otherwise.

@@ -119,11 +119,12 @@ def ask(  # noqa: PLR0913 (what a request is about)
     boxes = json.dumps(list(approvers), ensure_ascii=False)
     values = {"letter": letter, "revision": revision, "hash": frozen_hash, "binding": binding}
     values |= {"copies": copies, "through": through, "needed": needed, "approvers": boxes}
-    values |= {"author": author, "now": log.now}
+    now = log.now
+    values |= {"author": author, "now": now}
     number = int(log.database.value("add_approval_request", values))
     return ApprovalRequest(
         *(number, letter, revision, frozen_hash, binding, copies, through, needed),
-        *(tuple(approvers), author, moment(log.now)),
+        *(tuple(approvers), author, moment(now)),
     )
 
 

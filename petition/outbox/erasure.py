@@ -424,6 +424,7 @@ class _Erasing:
                 boxes = [stand_in if self._redaction.is_them(one) else one for one in known]
                 values = {"id": row["id"], "approvers": json.dumps(boxes, ensure_ascii=False)}
                 self._database.run("redact_approvers", values)
+        self._database.run("erase_asking", self._key | {"stand_in": stand_in})
 
     def _replace(self, copies: list[dict[str, object]]) -> None:
         key = self._forgotten.add(self._mailbox)

@@ -90,6 +90,12 @@ UPDATE approval SET words = :words, approver = :approver WHERE id = :id
 -- Replace an approver of a request by a stand-in.
 UPDATE approval_request SET approvers = :approvers WHERE id = :id
 
+-- :name erase_asking
+-- Erase an approver from the mails that asked them, but for one on its way.
+UPDATE service SET mailbox = :stand_in, folded = :stand_in, bytes = NULL,
+    state = CASE WHEN state IN WAITING THEN 'skipped' ELSE state END
+WHERE folded = :folded AND kind = 'approval' AND state <> 'sending'
+
 -- :name expire_approvals
 -- Erase the words of older mails of approvers.
 UPDATE approval SET words = '' WHERE how = 'mail' AND at < :before

@@ -402,3 +402,6 @@ def test_a_forgotten_approver_leaves_what_was_decided(approving: Approving):
     campaign.petition("forget", BEA, "--yes", status=0)
     assert said(approving)[0][:2] == ("approved", "mail")
     assert BEA not in json.dumps(approving.requests())
+    assert BEA not in campaign.petition("log").out
+    [held, *_] = campaign.petition("export", BEA, "--json", status=0).json["logs"]
+    assert held["approvals"] == []
