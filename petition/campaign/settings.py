@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from petition.address import folded
+from petition.address import Mailbox, folded
 from petition.campaign import validation as kinds
 from petition.campaign.csv_file import Reading
 from petition.campaign.encoding import encoding_named
@@ -354,18 +354,28 @@ class PaceSettings(SettingsTable):
 _MOST_APPROVERS = 20
 
 
+def _approvers(value: object) -> tuple[Mailbox, ...]:
+    names = value if isinstance(value, list | tuple) else ()
+    if not 0 < len(names) <= _MOST_APPROVERS:
+        what = f"this is not a list of one to {_MOST_APPROVERS} mailboxes"
+        raise fault(what, 'Write it as ["Bea Ash <bea@your.domain>"]')
+    boxes = tuple(map(kinds.mailbox_of, names))
+    if len({folded(one.addr_spec) for one in boxes}) < len(boxes):
+        raise fault("this names somebody twice", "Name each approver once")
+    return boxes
+
+
+Approvers = Annotated[tuple[Mailbox, ...], PlainValidator(_approvers)]
+
+
 class ApprovalSettings(SettingsTable):
     """[approval]: who must agree before a letter goes."""
 
-    by: Annotated[tuple[kinds.MailboxText, ...], Field(strict=False)] = Field(
-        examples=['by = ["bea@your.domain"]'], min_length=1, max_length=_MOST_APPROVERS
-    )
+    by: Approvers = Field(examples=['by = ["bea@your.domain"]'])
     needed: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
-        if len({folded(one.addr_spec) for one in self.by}) < len(self.by):
-            raise fault("by names somebody twice", "Name each approver once")
         if self.needed > len(self.by):
             what = f"needed is {self.needed}, but by names only {len(self.by)}"
             raise fault(what, "Name more approvers, or make needed smaller")

@@ -235,6 +235,7 @@ class Inspection:
             self.server_is_known = True
             self.log = self.place.log_name
             self._tell_unconfirmed()
+            self._tell_approval()
             self._tell_no_password()
             self._tell_no_login()
             self._tell_no_token()
@@ -331,6 +332,21 @@ class Inspection:
             hint = "Run petition trust to see what the folder asks for"
             warning = Problem(SETTINGS_FILE, line, what, hint, Level.WARNING, mark=key)
             self.problems.append(warning)
+
+    def _tell_approval(self) -> None:
+        """Who has to approve a letter before it goes, and whether their answers can be read."""
+        settings = self.place.settings
+        if settings.approval is None or self.place.is_rehearsal:
+            return
+        line = self.place.campaign.lines.line_of(("approval",))
+        whom = ", ".join(one.addr_spec for one in settings.approval.by)
+        what = f"no letter goes before {settings.approval.needed} of {whom} approved it"
+        hint = "petition send asks them by mail"
+        self.problems.append(Problem(SETTINGS_FILE, line, what, hint, Level.NOTE))
+        if settings.inbox is None:
+            what = "there is no [inbox] in which petition could read that an approver agrees"
+            hint = "Add [inbox]; or have them tell you their code, and type it: petition approve"
+            self.problems.append(Problem(SETTINGS_FILE, line, what, hint, Level.WARNING))
 
     def _tell_unusable(self, fault: LogUnusable) -> None:
         try:

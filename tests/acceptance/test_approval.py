@@ -68,8 +68,19 @@ def test_it_is_asked_before_anybody_is_mailed(approving: Approving):
 
 def test_who_only_looks_asks_nobody(approving: Approving):
     assert "approval" in approving.send("--dry-run", status=0)
-    approving.campaign.petition("check", status=0)
+    assert told_by_check(approving) == ["note"]
+    approving.campaign.change("petition.toml", "[inbox]", "[events.talk]")
+    approving.campaign.change(
+        "petition.toml", "url = ", 'title = "A"\nstarts = 2040-01-01T10:00:00\n#'
+    )
+    assert told_by_check(approving) == ["note", "warning"]
     assert not approving.server.accepted
+
+
+def told_by_check(approving: Approving) -> list[str]:
+    """The levels of what it says about the approval."""
+    problems = approving.campaign.petition("check", "--json", status=0).json["problems"]
+    return [one["level"] for one in problems if "approve" in one["what"]]
 
 
 def test_a_rehearsal_and_a_trial_need_no_approval(approving: Approving):

@@ -33,6 +33,9 @@ rate = "20/min"
 per_day = 400
 per_domain = { "Почта.example" = "2/s" }
 between = "08:00-20:00"
+[approval]
+by = ["Bea Ash <bea@town.example>", "cleo@town.example"]
+needed = 2
 [events.protest]
 title = "Protest"
 starts = 2015-09-28T16:00:00
@@ -120,6 +123,8 @@ def test_every_key_of_the_contract_is_read(folder):
     assert loaded.sign.mailto == Mailbox("Ann Reed", "sign@campaign.example")
     assert loaded.publish.documents == ("annex/press.pdf",)
     assert loaded.publish.names is True
+    assert loaded.approval.by[0] == Mailbox("Bea Ash", "bea@town.example")
+    assert loaded.approval.needed == 2
 
 
 @pytest.mark.parametrize(
@@ -259,6 +264,13 @@ def test_every_key_of_the_contract_is_read(folder):
             "database in [log]: ... password",
         ),
         ("log.database = 'x.db'", 1, "database in [log]: this is not the URL of a database"),
+        ("approval.needed = 1", 1, '"by" is missing in [approval]'),
+        ("approval.by = []", 1, "by in [approval]: this is not a list ..."),
+        ("approval.by = ['bea']", 1, "by in [approval]: ... not a mail address ..."),
+        ("[approval]\nby = ['b@a.example', 'B@a.example']", 2, "by in [approval]: ... twice"),
+        ("[approval]\nby = ['b@a.example']\nneeded = 2", 1, "approval: needed is 2 ..."),
+        ("[approval]\nby = ['b@a.example']\nneeded = 0", 3, "needed in [approval] ... at least 1"),
+        ("[approval]\nby = ['Kim@a.example']", 1, "approval: Kim@a.example is the sender ..."),
         ("smtp.hots = 'a'\nsmtp.port = 1", 1, 'unknown key "hots" in [smtp]'),
         ("[peopel]\na = 'b'", 1, 'unknown table "peopel"'),
     ],
