@@ -125,20 +125,21 @@ def is_of(text: str, addr_spec: str) -> bool:
 
 
 _LOCAL_PART = re.compile(
-    r"""(?<![\w.+-])[^\s<>"'(),:;\[\]@/=?&][^\s<>"(),:;\[\]@/=?&]{0,63}(?=@[^\s@])"""
+    r"""(?<![\w.+-])[^\s<>"'(),:;\[\]@/=?&][^\s<>"(),:;\[\]@/=?&]{0,63}(?=(?:@|%40)[^\s@])"""
+    r"""|"[^"\n]{1,64}"(?=@[^\s@])"""  # RFC 5321 4.1.2: a quoted one
 )
 
 
 def masked(text: str, keep: Collection[str] = ()) -> str:
     """A text in which the addresses cannot be written to: `m…@town.example`.
 
-    Those in `keep` stay.
+    Those in links too, where `@` may be `%40`. Those in `keep` stay.
     """
     known = {folded(one) for one in keep}
 
     def mask(found: re.Match[str]) -> str:
-        domain = re.match(r"@[\w.-]*\w", text[found.end() :])
-        whole = found[0] + (domain[0] if domain else "")
+        domain = re.match(r"(?:@|%40)([\w.-]*\w)", text[found.end() :])
+        whole = f"{found[0]}@{domain[1]}" if domain else found[0]
         return found[0] if folded(whole) in known else f"{found[0][0]}…"
 
     return _LOCAL_PART.sub(mask, text)

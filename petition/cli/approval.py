@@ -20,6 +20,7 @@ from petition.errors import ExitStatus, UsageError
 from petition.merge.service_mail import ServiceSender, ServiceText
 from petition.outbox import approvals, service
 from petition.outbox.approvals import ApprovalRequest, ApprovalStanding, Decision
+from petition.outbox.manual import Forgotten
 from petition.outbox.service import ServiceKind
 from petition.outbox.states import WAITING, State
 from petition.prepare import Prepared
@@ -37,27 +38,38 @@ class Asking(NamedTuple):
     attach_book: bool = False  # with all copies
     owns_log: bool = True  # this process may send
 
+    @property
+    def options(self) -> list[str]:
+        """Those that were given and say something about an approval."""
+        given = {
+            "--override": self.override,
+            "--ask-again": self.again,
+            "--attach-book": self.attach_book,
+        }
+        return [option for option, is_given in given.items() if is_given]
+
 
 class Override(NamedTuple):
     """A reason to send without the approval, before it is recorded."""
 
     prepared: Prepared
-    request: ApprovalRequest | None  # None: nobody was asked for this
+    requests: tuple[ApprovalRequest, ...]  # those that were stopped, or the newest; () if none
     reason: str
 
     def record(self) -> None:
         """Write it into the log."""
         log, author = self.prepared.log, system.account_name()
         with log.writing():
-            request = self.request or _record(self.prepared, self.prepared.comparison.to_send)
-            approvals.say(
-                log,
-                request.id,
-                Decision.OVERRIDDEN,
-                approvals.OVERRIDE,
-                words=self.reason,
-                author=author,
-            )
+            asked = self.requests or [_record(self.prepared, self.prepared.comparison.to_send)]
+            for request in asked:
+                approvals.say(
+                    log,
+                    request.id,
+                    Decision.OVERRIDDEN,
+                    approvals.OVERRIDE,
+                    words=self.reason,
+                    author=author,
+                )
 
 
 def plan_line(prepared: Prepared) -> Iterator[tuple[str, str]]:
@@ -76,15 +88,19 @@ def plan_line(prepared: Prepared) -> Iterator[tuple[str, str]]:
         yield "approval", f"asked for on {output.when(standing.request.at)}, and not given yet"
 
 
-def require(prepared: Prepared) -> None:
-    """UsageError unless it may go by now: somebody may have said no while `send` waited."""
+def require(prepared: Prepared, *, is_part: bool = False) -> None:
+    """UsageError unless it may go by now: somebody may have said no while `send` waited.
+
+    With `is_part` others may have been sent before.
+    """
     if not prepared.bindings:
         return
     standing = _standing(prepared)
     if standing is None or not standing.is_released:
         if standing and standing.refused:
-            raise _stopped(prepared, standing)
-        what = f'nothing was sent: "{prepared.letter}" is no longer approved'
+            raise _stopped(prepared, standing, is_part=is_part)
+        nothing = "nothing more" if is_part else "nothing"
+        what = f'{nothing} was sent: "{prepared.letter}" is no longer approved'
         raise UsageError(what, "Run the same command again")
 
 
@@ -96,19 +112,26 @@ def settle(prepared: Prepared, place: Workspace, asking: Asking, plan: Iterable[
     command: typer.Exit or UsageError, with status 2.
     """
     if not prepared.bindings:
-        if asking.override:
-            raise UsageError("--override: this needs no approval", "Omit it")
+        for option in asking.options:
+            raise UsageError(f"{option}: this needs no approval", "Omit it")
         return None
-    standing = _standing(prepared)
+    found = _found(prepared)
+    standing = _deciding(found)
     if standing and standing.is_released:
+        if asking.again:  # who wants to ask does not want to send
+            what = f'nothing was sent: "{prepared.letter}" is approved, and nobody is asked again'
+            raise UsageError(what, "Omit --ask-again to send it")
         return None
     if asking.override:
         if standing:
             output.facts(approval_lines(place, standing))
         reason = asking.reason or _reason(prepared)
-        return Override(prepared, standing.request if standing else None, reason)
+        stopped = tuple(one.request for one in found if one.refused)
+        newest = (standing.request,) if standing else ()
+        return Override(prepared, stopped or newest, reason)
     if standing and standing.refused:
         raise _stopped(prepared, standing)
+    _refuse_forgotten(prepared)
     if standing is None:
         _ask(prepared, asking, plan)
         standing = _standing(prepared)
@@ -124,8 +147,16 @@ def settle(prepared: Prepared, place: Workspace, asking: Asking, plan: Iterable[
 
 
 def _standing(prepared: Prepared) -> ApprovalStanding | None:
+    return _deciding(_found(prepared))
+
+
+def _found(prepared: Prepared) -> list[ApprovalStanding]:
+    """The requests for what was prepared, oldest first."""
+    return approvals.standings_for(prepared.log, prepared.letter, prepared.bindings)
+
+
+def _deciding(found: list[ApprovalStanding]) -> ApprovalStanding | None:
     """The request that decides: one that somebody stopped, or that is granted, or the newest."""
-    found = approvals.standings_for(prepared.log, prepared.letter, prepared.bindings)
     stopped = [one for one in found if one.refused]
     granted = [one for one in found if one.is_released]
     return next(iter([*stopped[::-1], *granted[::-1], *found[::-1]]), None)
@@ -138,13 +169,16 @@ def _what_counts(standing: ApprovalStanding) -> list[approvals.ApprovalSaid]:
     return list(standing.approved.values())
 
 
-def _stopped(prepared: Prepared, standing: ApprovalStanding) -> UsageError:
+def _stopped(
+    prepared: Prepared, standing: ApprovalStanding, *, is_part: bool = False
+) -> UsageError:
     said = "; ".join(map(said_words, standing.refused.values()))
     hint = (
         "Change what they object to, and send again: that asks them anew. Who changes their mind"
         " replies with the code. To send all the same: --override"
     )
-    return UsageError(f'nothing was sent: "{prepared.letter}" is stopped. {said}', hint)
+    nothing = "nothing more" if is_part else "nothing"
+    return UsageError(f'{nothing} was sent: "{prepared.letter}" is stopped. {said}', hint)
 
 
 def _reason(prepared: Prepared) -> str:
@@ -165,6 +199,15 @@ def _whom(prepared: Prepared) -> str:
 
 
 # ---- asking by mail
+
+
+def _refuse_forgotten(prepared: Prepared) -> None:
+    """UsageError if an approver was forgotten: they must not be written to any more."""
+    forgotten, approval = Forgotten(prepared.log), prepared.campaign.settings.approval
+    for one in approval.by if approval else ():
+        if one.addr_spec in forgotten:
+            what = f"nothing was sent: {one.addr_spec} was forgotten, and cannot be asked"
+            raise UsageError(what, "Name another approver in [approval] of petition.toml")
 
 
 def _ask(prepared: Prepared, asking: Asking, plan: Iterable[tuple[str, str]]) -> None:
@@ -283,5 +326,7 @@ def _send(prepared: Prepared, secrets: Secrets, asking: Asking) -> None:
     for one in results:
         if one.mail.kind is ServiceKind.APPROVAL and one.state is not State.SENT:
             output.say_error(f"The mail to {one.mail.mailbox} is {one.state}: {one.said}.")
-    if not results:
+    if not results and service.waits(prepared.log):
         output.say_error("Another process sends from this log, and mails them too.")
+    elif not results:
+        output.say_error("The server asked us to wait before we mail them: send again later.")

@@ -20,7 +20,7 @@ from petition.sending.merging import person_of
 
 COPIES = 3
 _COMPARED = 200  # copies among which the unusual ones are found
-_SHOWN = ("From", "Reply-To", "To", "Cc", "Subject")
+_SHOWN = ("From", "Reply-To", "To", "Cc", "Bcc", "Subject")
 _ON_THIS_MACHINE = frozenset({"log"})  # lines of the plan that say nothing to an approver
 BOOK = "copies.html"
 
@@ -141,6 +141,8 @@ def _shown(prepared: Prepared, person: Person) -> str:
     headers = dict(shown.headers)
     if copied := (*prepared.plan.frozen.copied("cc"), *merger.own_cc(person)):
         headers["Cc"] = ", ".join(map(str, copied))
+    if hidden := prepared.plan.frozen.copied("bcc"):
+        headers["Bcc"] = ", ".join(map(str, hidden))
     lines = [f"{name}: {headers[name]}" for name in _SHOWN if headers.get(name)]
     lines += [f"Attached: {name}" for name in shown.attached]
     text = re.sub(f"[{MARK_BEGIN}{MARK_END}]", "", shown.text).strip()

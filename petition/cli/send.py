@@ -383,9 +383,11 @@ def _deliver(
     wait: bool,
     until: datetime | None = None,
     holidays: ReadersHolidays | None = None,
+    is_part: bool = False,
 ) -> RunResult:
     """Queue and deliver what was prepared."""
-    enqueue(prepared)
+    # Once more, in the transaction: an approver may have said no while a person was asked.
+    enqueue(prepared, partial(approval.require, prepared, is_part=is_part))
     kept: CopyResult | None = None
     with Progress(prepared.comparison.to_send) as progress:
 
@@ -448,7 +450,7 @@ def _prepared_again(prepared: Prepared, place: Workspace, options: SendOptions) 
 def _require_same(now: Prepared, confirmed: send_later.Confirmed, *, is_part: bool = False) -> None:
     """UsageError if it is not what was confirmed, or an approver has stopped it meanwhile."""
     confirmed.require(now, is_part=is_part)
-    approval.require(now)
+    approval.require(now, is_part=is_part)
 
 
 def _waves(prepared: Prepared, moment: Moment) -> Waves:
@@ -501,7 +503,13 @@ def _send_in_waves(
         until = following.at if following else None
         if now.comparison.waiting:
             waits = flags.wait or until is not None
-            ending = _deliver(now, secrets, wait=waits, until=until, holidays=waves.holidays)
+            ending = _deliver(
+                *(now, secrets),
+                wait=waits,
+                until=until,
+                holidays=waves.holidays,
+                is_part=wave is not waves.all[0],
+            )
         else:
             enqueue(now)  # opt-outs are recorded all the same
         if ending.stopped or ending.is_final:
@@ -586,6 +594,10 @@ def _trial_address(text: str) -> Mailbox:
 def _trial(prepared: Prepared, to: Mailbox, flags: Flags) -> ExitStatus:
     """Send one copy to oneself, with its own identity: no row is made and nothing frozen."""
     refuse_trial(prepared.log, prepared.server, to)
+    needs_approval = prepared.server is not None and prepared.campaign.settings.approval is not None
+    if needs_approval and prepared.listing.has(to.addr_spec):
+        what = f"--to-me: {to.addr_spec} is on the list, and gets nothing without the approval"
+        raise UsageError(what, "Nothing was sent; use an address that is not on the list")
     row = prepared.listing.first()
     if row is None:
         raise UsageError("there is nobody on the list whose copy could be the trial")
@@ -675,6 +687,7 @@ def _queue(prepared: Prepared, server: Server, flags: Flags, place: Workspace) -
     engine().make_tables(log)
 
     def also() -> None:
+        approval.require(prepared)  # once more: somebody may have said no meanwhile
         frozen, revision = prepared.plan.frozen, prepared.plan.revision
         log.memory.hand_out(frozen.campaign_id, letter, revision, log.clock().date())
         dispatch.keep(log, letter)

@@ -23,7 +23,7 @@ from petition.mail_parser import (
     read_mail,
     tokens_in,
 )
-from petition.outbox.approvals import MARK
+from petition.outbox.approvals import above_mark
 from petition.outbox.inbound import Incoming, Received, Recorded, failed_on
 
 # What separates the mails of an mbox: a blank line, "From somebody day time year", then a header.
@@ -255,7 +255,7 @@ def _codes(mail: MailPart, subject: str) -> Iterator[str]:
 
 def _refuses(words: str) -> bool:
     """Whether a line of a person's own words begins with a no."""
-    own = words[:_REFUSAL_LENGTH].partition(MARK)[0]  # our mail may follow, not marked as quoted
+    own = above_mark(words[:_REFUSAL_LENGTH])
     return _REFUSES.search(own.replace("’", "'")) is not None
 
 

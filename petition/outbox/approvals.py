@@ -7,6 +7,7 @@ told by all of it in order, in `ApprovalStanding`.
 """
 
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -19,6 +20,7 @@ from petition.outbox.log import Log
 from petition.outbox.service import ServiceKind, about_of
 
 MARK = "petition-approval"  # stands above the code in our mail
+_MARK = re.compile(r"petition[\s>\u2010-\u2015-]{0,5}approval", re.IGNORECASE)
 _KIND = ServiceKind.APPROVAL
 MAIL, TYPED, OVERRIDE = "mail", "typed", "override"  # how something was said
 
@@ -211,7 +213,7 @@ def judge(
     requests = {one.id: one for one in asked(log, sender)}
     if not requests:
         return None
-    codes = codes_in(words.partition(MARK)[0])  # perhaps our mail follows, without marks of a quote
+    codes = codes_in(above_mark(words))
     coded = with_code(log, codes, sender)
     answered = (about_of(log, one) for one in message_ids)
     replied = next(
@@ -226,6 +228,11 @@ def judge(
     if bool(coded) == refuses:  # neither, or both
         return request, Decision.UNDECIDED, sender
     return request, Decision.REFUSED if refuses else Decision.APPROVED, sender
+
+
+def above_mark(words: str) -> str:
+    """What stands above our own mail in a person's words, where it follows without quote marks."""
+    return _MARK.split(words, maxsplit=1)[0]  # programs that fill lines break it at its hyphen
 
 
 def _request_of(row: Row) -> ApprovalRequest:

@@ -182,6 +182,10 @@ class Listing:
         row = self._database.one("first_chosen")
         return _listed(row) if row else None
 
+    def has(self, mailbox: str) -> bool:
+        """Whether an address is on the list, chosen or not."""
+        return self._database.one("is_listed", {"folded": folded(mailbox)}) is not None
+
     def carry_out(
         self,
         comparison: Comparison,

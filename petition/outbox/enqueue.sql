@@ -153,6 +153,10 @@ ORDER BY listed.position
 SELECT mailbox, name, language, row_id, file, line, fields, NULL AS queued_as FROM listed
 WHERE chosen = 1 AND excluded = '' ORDER BY position LIMIT 1
 
+-- :name is_listed
+-- Whether somebody is on the list.
+SELECT 1 FROM listed WHERE folded = :folded LIMIT 1
+
 -- :name gone
 -- How many copies wait for somebody who is no longer on the list.
 SELECT COUNT(*) FROM copy

@@ -10,7 +10,7 @@ import pytest
 
 from petition.identity import codes_in
 from tests import PATIENCE
-from tests.acceptance.approving import BEA, BOTH, CLEO, Approving
+from tests.acceptance.approving import APPROVAL, BEA, BOTH, CLEO, Approving
 from tests.acceptance.killable import ASKING
 from tests.servers.counting import counting_server
 
@@ -93,6 +93,11 @@ def test_a_rehearsal_and_a_trial_need_no_approval(approving: Approving):
     assert set(campaign.states().values()) == {"sent"}
 
 
+def test_a_trial_goes_to_nobody_on_the_list(approving: Approving):
+    assert "on the list" in approving.send("--to-me", "P1@x.example", status=2)
+    assert not approving.server.accepted
+
+
 # ---- what an approver's mail says
 
 
@@ -130,9 +135,11 @@ def test_a_quotation_without_marks_approves_nothing(approving: Approving):
     bare = f"From: {BEA}\nTo: answers@campaign.example\nSubject: Re: approve\n"
     bare += f"In-Reply-To: {approving.mail()['Message-ID']}\n\n"
     approving.arrive(f"{bare}Looks good.\n\n{approving.text()}")
+    broken = approving.text().replace("petition-approval", "petition-\napproval")
+    approving.arrive(f"{bare}Looks good.\n\n{broken}")  # as a program that fills lines leaves it
     approving.arrive(f"{bare}{approving.code()}\n\n{approving.text()}")
     approving.campaign.petition("inbox", status=0)
-    assert [row[0] for row in said(approving)] == ["undecided", "approved"]
+    assert [row[0] for row in said(approving)] == ["undecided", "undecided", "approved"]
 
 
 def test_nobody_else_and_no_program_approves(both: Approving):
@@ -313,6 +320,35 @@ def test_an_override_asks_for_the_reason_and_a_later_no_stops_the_rest(approving
     assert approving.sent == {"p1@x.example"}
 
 
+def test_an_override_counts_for_every_request_that_was_stopped(approving: Approving):
+    approving.campaign.change("petition.toml", "[approval]", '[pace]\ngrace = "1 s"\n\n[approval]')
+    approving.send("--to", "p1@x.example", status=2)
+    approving.answer("No, because she is away.")
+    approving.send(status=2)
+    approving.answer("No, because the date is wrong.")
+    override = ("--override", "--reason", "They are mistaken.")
+    approving.send("--to", "p1@x.example", *override, status=0)
+    assert approving.sent == {"p1@x.example"}
+
+
+def test_who_asks_again_sends_nothing(approving: Approving):
+    approve(approving)
+    assert "approved" in approving.send("--ask-again", status=2)
+    assert approving.sent == set()
+    approving.campaign.change("petition.toml", APPROVAL, "")
+    approving.send("--ask-again", status=2)
+    assert approving.sent == set()
+
+
+def test_a_forgotten_approver_is_not_asked(both: Approving):
+    both.send(status=2)
+    both.campaign.petition("forget", BEA, "--yes", status=0)
+    assert "was forgotten" in both.send("--ask-again", status=2)
+    both.campaign.change("letters/open-letter.md", "must be", "has to be")
+    assert "was forgotten" in both.send(status=2)
+    assert both.server.accepted == {BEA: 1, CLEO: 1}
+
+
 # ---- while it waits, and when it is killed
 
 
@@ -325,6 +361,26 @@ def test_a_no_while_send_waits_stops_it(approving: Approving):
     status, told = child.end()
     assert (status, "there is news" in told) == (2, True)
     assert approving.sent == set()
+
+
+def test_a_no_while_send_asks_stops_it(approving: Approving):
+    approve(approving)
+    child = approving.campaign.on_terminal("send", "open-letter")
+    child.expect_exact("[y/N]")
+    approving.answer("No, because there is news.")
+    child.send("y\n")
+    status, told = child.end()
+    assert (status, "there is news" in told) == (2, True)
+    assert approving.sent == set()
+
+
+def test_a_mail_that_the_server_puts_off_waits(tmp_path: Path):
+    with counting_server(answers={"bea": "451 4.3.0 Later"}) as server:
+        approving = Approving(tmp_path, server)
+        approving.send(status=2)
+        said = approving.send(status=2)
+    assert "asked us to wait" in said
+    assert "Another process" not in said
 
 
 @pytest.mark.parametrize("point", ASKING)
@@ -358,7 +414,11 @@ def test_the_mail_shows_plan_letter_and_copies_and_no_address(approving: Approvi
         f"p{one}@x.example,P{one},Leeds,desk{one}@y.example\n" for one in range(1, 9)
     )
     campaign.write("recipients.csv", people)
-    campaign.change(LETTER, "{{ demands }}", "{{ recipient.contact }}\n\n{{ demands }}")
+    link = "[form](https://y.example/?for={{ recipient.email }})"
+    campaign.change(
+        LETTER, "{{ demands }}", f"{{{{ recipient.contact }}}} {link}\n\n{{{{ demands }}}}"
+    )
+    campaign.change(LETTER, "to: recipients\n", "to: recipients\nbcc: [archive@y.example]\n")
     approving.send(status=2)
     text = approving.text()
     assert "8 new" in text
@@ -368,6 +428,9 @@ def test_the_mail_shows_plan_letter_and_copies_and_no_address(approving: Approvi
     assert "d…@y.example" in text
     assert "p1@" not in text
     assert "p…@x.example" in text
+    assert "p1%40" not in text
+    assert "p…%40x.example" in text
+    assert "Bcc: a…@y.example" in text
     assert codes_in(text) == [approving.code()]
     assert [part.get_filename() for part in approving.mail().iter_attachments()] == []
 

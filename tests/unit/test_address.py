@@ -11,6 +11,7 @@ from petition.address import (
     is_of,
     is_plain,
     is_reserved,
+    masked,
     parse_address,
     parse_mailbox,
 )
@@ -223,3 +224,17 @@ def test_no_rules_are_made_of_dots_and_plus_signs(one: str, other: str):
 @pytest.mark.parametrize("text", ["", "Ann", "не адрес", "@", "a@б..в", "ä@", "a@\ud800"])
 def test_a_text_that_is_no_address_has_a_key_too(text: str):
     assert folded(folded(text)) == folded(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Ann <ann.lee@x.example>", "Ann <a…@x.example>"),
+        ("https://y.example/?for=ann%40x.example&b=1", "https://y.example/?for=a…%40x.example&b=1"),
+        ('"odd one"@y.example', '"…@y.example'),
+        ('"Ann" wrote', '"Ann" wrote'),
+        ("our@own.example", "our@own.example"),
+    ],
+)
+def test_a_masked_address_cannot_be_written_to(text: str, shown: str):
+    assert masked(text, ["our@own.example"]) == shown
