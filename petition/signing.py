@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from textwrap import fill
 from zoneinfo import ZoneInfo
 
@@ -306,7 +307,7 @@ class SigningDesk:
         }
         for name, text in self.agreed(signature.language).items():
             mark = "" if name not in marks else "[x] " if marks[name] else "[ ] "
-            yield fill(mark + text, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+            yield _wrapped(mark + text, "  ")
         yield say("confirm_else")
         yield from self._how_to_change(signature)
         yield self._sender
@@ -360,8 +361,16 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
-def _wrapped(text: str) -> str:
-    return fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+@lru_cache(maxsize=256)  # most paragraphs are the same for everybody
+def _wrapped(text: str, indent: str = "") -> str:
+    return fill(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _only_letter(log: Log, campaign: Campaign) -> str:

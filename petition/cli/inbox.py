@@ -446,7 +446,7 @@ def _signing_in(data: bytes) -> str | None:
         return None
     if mail.codes:
         is_request = mail.kind == Kind.UNSUBSCRIBE
-        return (Stance.DECLINES if is_request else stance_of(mail.words)).value
+        return (Stance.DECLINES if is_request else stance_of(mail.words, mail.subject)).value
     return "signs" if asked_in(mail.subject, mail.words, mail.display_name) else None
 
 

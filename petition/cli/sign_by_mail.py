@@ -5,6 +5,8 @@ that is there, comes from the mailbox that signed and proves that it answers our
 token, or names the Message-ID. What is not clear changes nothing, and a person sees it.
 """
 
+from collections.abc import Iterator
+
 from petition.address import is_of
 from petition.inbox import Kind
 from petition.inbox.signing_words import SigningRequest, Stance, asked_in, stance_of
@@ -43,13 +45,20 @@ class SignByMail:
         return self._sign(mail, request) if request else None
 
     def _answered(self, mail: Received) -> SignatureRecord | None:
-        """The signature that a mail proves to be about."""
+        """The signature that a mail proves to be about, that of its sender first."""
+        found = list(self._named_in(mail))
+        own = (one for one in found if is_of(mail.sender, one.mailbox))
+        return next(own, found[0] if found else None)
+
+    def _named_in(self, mail: Received) -> Iterator[SignatureRecord]:
         log = self._desk.log
         for message_id in mail.message_ids:
             about = service.about_of(log, message_id)
-            if about and about[0] in KINDS:
-                return signatures.one(log, about[1])
-        return next((found for code in mail.codes if (found := signatures.find(log, code))), None)
+            if about and about[0] in KINDS and (one := signatures.still_there(log, about[1])):
+                yield one
+        for code in mail.codes:
+            if one := signatures.find(log, code):
+                yield one
 
     def _is_to_sign(self, mail: Received) -> bool:
         address = self._desk.settings.sign.mailto
@@ -61,7 +70,7 @@ class SignByMail:
         if self._incoming.had_mail(mail):
             return Taken(SIGNATURE, (), "it was read before")
         declines = mail.kind == Kind.UNSUBSCRIBE
-        stance = Stance.DECLINES if declines else stance_of(mail.words)
+        stance = Stance.DECLINES if declines else stance_of(mail.words, mail.subject)
         if stance is Stance.CONFIRMS and not mail.may_leave:
             if signature.status is SignatureStatus.WITHDRAWN:
                 return _doubt("it confirms a signature that was withdrawn")

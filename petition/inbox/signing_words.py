@@ -24,6 +24,7 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´", "'"))
 _SENTENCE = re.compile(r"[^.!?;,:\n…–—]+[.!?;,:…–—]*")
 _LABEL = re.compile(r"^[\s>*•-]*([^:=\n]{1,80}?)\s*[:：=]\s*(.*)$")
 _CODE = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", re.IGNORECASE)
+_IS_REPLY = re.compile(r"\s*(?:re|aw|antw|sv|отв|ответ|відп|rép|res|rif|odp)\s*:", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\s*\([^)]*\)\s*$")  # "(yes or no)"
 # What gateways put before a subject; not "Re:", which answers something else.
 _BEFORE_SUBJECT = re.compile(r"^(?:\s*(?:\[[^\]]{0,40}\]|\*{2,5}[\w -]{1,30}\*{2,5}))+\s*")
@@ -62,15 +63,18 @@ def asked_in(subject: str, words: str, display_name: str) -> SigningRequest | No
     return None
 
 
-def stance_of(words: str) -> Stance:
-    """What somebody's own words say, in reply to a mail about a signature."""
+def stance_of(words: str, subject: str = "") -> Stance:
+    """What somebody's own words say, in reply to a mail about a signature.
+
+    Without any, a reply confirms by its `subject`: a program that has nothing to say writes others.
+    """
     is_run_on = _CODE.search(words) is not None  # our mail follows, and is not marked as quoted
     own = words.strip().partition("\n")[0] if is_run_on else words[:_LOOKED_AT]
     sentences = list(_sentences(_plain(own)))
     if is_run_on and len(sentences) != 1:
         return Stance.UNCLEAR
     if not sentences:
-        return Stance.CONFIRMS  # a reply with nothing but the mail that it answers
+        return Stance.CONFIRMS if _IS_REPLY.match(subject) else Stance.UNCLEAR
     declining = [
         (language, one, end)
         for one, end in sentences

@@ -174,6 +174,12 @@ def one(log: Log, signature: int) -> SignatureRecord:
     return _of(log.database.one("one_signature", {"id": signature}))
 
 
+def still_there(log: Log, signature: int) -> SignatureRecord | None:
+    """The same; None: it was deleted."""
+    row = log.database.one("one_signature", {"id": signature})
+    return _signature(row) if row else None
+
+
 def signatures_of(log: Log, mailbox: str) -> list[SignatureRecord]:
     """What a mailbox signed."""
     return [*map(_signature, log.database.all("signatures_of", {"folded": folded(mailbox)}))]

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from petition.database_url import SQLITE
+from petition.outbox.log import Log
+from tests import PATIENCE
+from tests.acceptance.returning import watching
 from tests.acceptance.signing_mails import SIGN, Asked, mail, signed, signing_campaign, statuses
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
@@ -275,3 +279,30 @@ def test_explain_says_what_a_mail_is_for_a_signature(desk: Desk, asked: Asked):
     assert explained(mail(ANN, "Hello", "Hello")) is None
     assert explained(mail(ANN, List_Id="<a.b>")) is None
     assert statuses(desk.campaign) == {"ann@x.example": "unconfirmed"}
+
+
+def test_who_signs_while_the_inbox_is_watched_is_asked_at_once(desk: Desk):
+    desk.get(mail(ANN))
+    with watching(desk.campaign) as watched:
+        assert watched.row()["changed"] == ["asked"]
+        desk.server.wait_for(1)
+        assert watched.interrupt(PATIENCE) == 130
+    assert desk.server.accepted == {"ann@x.example": 1}
+
+
+def test_while_letters_are_sent_their_run_sends_the_confirmations(desk: Desk):
+    desk.get(mail(ANN))
+    url = f"{SQLITE}{desk.campaign.root / 'petition.db'}"
+    with Log(url) as log, log.owned():
+        assert "asked" in desk.campaign.petition("inbox", status=0).out
+        assert desk.server.accepted == {}
+    desk.campaign.petition("send", "open-letter", "--yes", status=0)
+    assert desk.server.accepted == {"ann@x.example": 1, "p1@x.example": 1}
+
+
+def test_a_reply_to_a_letter_is_an_answer_to_it_whatever_it_says(desk: Desk):
+    desk.campaign.petition("send", "open-letter", "--yes", status=0)
+    [message_id] = desk.server.message_ids["p1@x.example"]
+    reply = mail("P1 <p1@x.example>", "Re: one demand", "I sign", In_Reply_To=message_id)
+    assert desk.read(reply) == [["unclassified"]]
+    assert desk.read(mail("P1 <p1@x.example>")) == [["asked"]]

@@ -84,6 +84,13 @@ def test_a_clear_yes_confirms(words):
     assert stance_of(words) is Stance.CONFIRMS
 
 
+def test_a_reply_with_no_words_confirms_and_what_is_no_reply_does_not():
+    assert stance_of("", "Re: Please confirm") is Stance.CONFIRMS
+    assert stance_of(" \n", "AW: Bitte bestätigen Sie") is Stance.CONFIRMS
+    assert stance_of("", "Read: Please confirm") is Stance.UNCLEAR
+    assert stance_of("", "") is Stance.UNCLEAR
+
+
 @pytest.mark.parametrize(
     "words",
     [
