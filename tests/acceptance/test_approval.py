@@ -13,6 +13,7 @@ from tests import PATIENCE
 from tests.acceptance.approving import APPROVAL, BEA, BOTH, CLEO, Approving
 from tests.acceptance.killable import ASKING
 from tests.servers.counting import counting_server
+from tests.servers.postgres import Postgres
 
 EVERYBODY = {"p1@x.example", "p2@x.example", "p3@x.example"}
 LETTER = "letters/open-letter.md"
@@ -479,3 +480,19 @@ def test_a_forgotten_approver_leaves_what_was_decided(approving: Approving):
     assert BEA not in campaign.petition("log").out
     [held, *_] = campaign.petition("export", BEA, "--json", status=0).json["logs"]
     assert held["approvals"] == []
+
+
+# ---- workers
+
+
+def test_workers_get_nothing_before_it_is_approved(approving: Approving, postgres: Postgres):
+    campaign = approving.campaign
+    campaign.env["PETITION_DATABASE"] = postgres.new_log()
+    approving.send("--workers", status=2)
+    campaign.petition("worker", "--once", status=0)
+    assert approving.server.accepted == {BEA: 1}
+    approving.answer(approving.code())
+    approving.send("--workers", status=0)
+    campaign.petition("worker", "--once", status=0)
+    assert approving.sent == EVERYBODY
+    assert approving.server.accepted[BEA] == 1
