@@ -45,9 +45,9 @@ def _block(block: Element, level: int) -> Html:
     if name == "table":
         return tag("div", tag("table", *_blocks(inner, level)), class_="wide", tabindex="0")
     if name in {"td", "th"}:
-        style = f"text-align:{block['align']}" if block.get("align") else ""
+        side = f"to-{block['align']}" if block.get("align") else ""
         scope = "col" if name == "th" else ""
-        return tag(name, *map(_inline, inner), style=style, scope=scope)
+        return tag(name, *map(_inline, inner), class_=side, scope=scope)
     if name in _HOLDERS:
         start = str(block.get("start", "")) if name == "ol" else ""
         return tag(name, *_blocks(inner, level), start=start, **given)

@@ -204,8 +204,8 @@ class SignPages:
         yield _option("", self._words["no_country"], is_chosen=not chosen)
         if chosen and not code:  # what a mail said
             yield _option(chosen, chosen, is_chosen=True)
-        for one, name in _countries_in(self.language):
-            yield _option(one, name, is_chosen=one == code)
+        value = f'value="{code}"'
+        yield Html(_countries_in(self.language).replace(value, f"{value} selected", 1))
 
     def _ticks(self, cells: Mapping[str, str]) -> Iterator[Html]:
         for name, value in TICKS.items():
@@ -226,7 +226,7 @@ class SignPages:
             wrong = (
                 tag("li", tag("a", f"{self._words['fields'][name]}: {self._refused(why)}",
                               href=f"#{name}"))
-                for name, why in typed.faults.items()
+                for name in ("name", "email", *TEXTS[1:]) if (why := typed.faults.get(name))
             )  # fmt: skip
             inner.append(tag("ul", *wrong))
         box = tag("div", *inner, class_="faults", role="alert", tabindex="-1")
@@ -422,15 +422,16 @@ def _option(value: str, name: str, *, is_chosen: bool) -> Html:
 
 
 @cache
-def _countries_in(language: str) -> list[tuple[str, str]]:
-    """The countries by their codes, in the order of a language."""
+def _countries_in(language: str) -> Html:
+    """The countries as options, in the order of a language."""
     names = {
         code: str(name)
         for code, name in locale_of(language).territories.items()
         if country_code(code) == code and code not in _NO_COUNTRIES
     }
     order = name_order(language)
-    return sorted(names.items(), key=lambda one: order(one[1]))
+    known = sorted(names.items(), key=lambda one: order(one[1]))
+    return Html("".join(_option(code, name, is_chosen=False) for code, name in known))
 
 
 # What CLDR names besides countries and territories that people live in.
