@@ -6,6 +6,7 @@ hours of letters: somebody waits for them.
 """
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,7 +26,12 @@ from petition.sending.sender import first_of
 from petition.smtp.conversation import Transaction
 from petition.smtp.session import Session
 
-_AT_ONCE = 50  # mails of one batch: a `send` may wait for the log
+_AT_ONCE = 50  # mails of one batch
+# A batch without a run is over soon, and waits for the pace outside of it: no `send` can begin
+# while it lasts, and gives up after some seconds (outbox/database.py).
+_BATCH_SECONDS = 1.0
+_SOON = 0.1
+_BETWEEN_SECONDS = 0.25  # batches, which is when a `send` can begin
 LOOK_SECONDS = 1.0  # between two looks for what waits
 LONGEST_PAUSE = 300.0  # while the server or the log is away
 
@@ -79,42 +85,62 @@ async def keep_sending(
     pause, noted = LOOK_SECONDS, ""
     while not stopped.is_set():
         try:
-            result = await send_waiting(log, route, name, tell, owner=owner)
+            result = await send_waiting(log, route, name, tell, owner=owner, stopped=stopped)
             noted = noted if result is None else ""
-            is_put_off = result is State.QUEUED
+            is_put_off, usual = result is State.QUEUED, _BETWEEN_SECONDS if result else LOOK_SECONDS
         except (ServerTrouble, LogUnusable) as fault:
-            is_put_off = True
+            is_put_off, usual = True, LOOK_SECONDS
             if noted != (noted := fault.what):
                 note(f"Service messages wait: {fault.what}. {fault.hint}.")
-        pause = min(2 * pause, LONGEST_PAUSE) if is_put_off else LOOK_SECONDS
+        pause = min(max(2 * pause, LOOK_SECONDS), LONGEST_PAUSE) if is_put_off else usual
         await first_of(pause, stopped)
 
 
 async def send_waiting(
-    log: Log, route: Route, name: str, tell: Tell = lambda _: None, *, owner: str | None = None
+    log: Log,
+    route: Route,
+    name: str,
+    tell: Tell = lambda _: None,
+    *,
+    owner: str | None = None,
+    stopped: asyncio.Event | None = None,
 ) -> State | None:
     """Send a batch of what waits; returns what the last mail came to, None: there was none.
 
     Queued: the daily cap is reached, or the server wants no more for now. OpeningTrouble: there is
     no connection to the server, and all of them wait as before. Arguments as in `keep_sending`.
     """
-    if not await on_thread(service.waits, log):
+    stopped = stopped or asyncio.Event()
+    if not (first := await on_thread(service.due, log, 1)):
         return None
     if owner is not None:
-        return await _send_batch(log, route, owner, tell)
+        return await _send_batch(log, route, owner, tell, stopped)
+    if (delay := _delay(route, first[0])) > 0:
+        await first_of(delay, stopped)
     held = ExitStack()
     own = await on_thread(held.enter_context, may_send(log, name))
     try:
-        return await _send_batch(log, route, own, tell) if own else None
+        ends = time.monotonic() + _BATCH_SECONDS
+        return await _send_batch(log, route, own, tell, stopped, ends) if own else None
     finally:
         await on_thread(held.close)
 
 
-async def _send_batch(log: Log, route: Route, owner: str, tell: Tell) -> State | None:
+async def _send_batch(
+    log: Log,
+    route: Route,
+    owner: str,
+    tell: Tell,
+    stopped: asyncio.Event,
+    ends: float | None = None,
+) -> State | None:
     session: Session | None = None
     state: State | None = None
     try:
         for mail in await on_thread(service.due, log, _AT_ONCE):
+            is_late = ends is not None and (time.monotonic() > ends or _delay(route, mail) > _SOON)
+            if stopped.is_set() or (is_late and state is not None):
+                break
             if session is None or not session.is_open:
                 session = await route.open()
             result = await _send(log, route, session, owner, mail)
@@ -126,6 +152,11 @@ async def _send_batch(log: Log, route: Route, owner: str, tell: Tell) -> State |
         if session is not None:
             await session.close()
     return state
+
+
+def _delay(route: Route, mail: ServiceMail) -> float:
+    """For how many seconds a mail would wait for its turn now."""
+    return route.pace.delay(mail.mailbox.rpartition("@")[2])
 
 
 async def _send(

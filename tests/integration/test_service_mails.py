@@ -178,3 +178,22 @@ async def test_what_comes_is_sent_until_it_is_stopped(log):
         stopped.set()
         await running
     assert states(log) == {State.SENT: 2}
+
+
+@in_a_loop
+async def test_a_send_can_begin_while_mails_keep_to_a_slow_pace(log):
+    write(log, "ann", "bea", "cem")
+    stopped = asyncio.Event()
+
+    def begin() -> None:
+        with Log(log.url) as other, other.owned():  # LogBusy after some seconds
+            pass
+
+    async with ScriptedServer() as server:
+        slow = route(server, rate="1/h")
+        sending = asyncio.create_task(keep_sending(log, slow, "test", stopped, lambda _: None))
+        await until(lambda: len(server.accepted) == 1)
+        await asyncio.to_thread(begin)
+        stopped.set()
+        await sending  # nobody waits for the next turn
+    assert len(server.accepted) == 1
