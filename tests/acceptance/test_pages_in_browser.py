@@ -21,6 +21,7 @@ from tests.acceptance.crew import wait_until
 from tests.acceptance.small import SmallCampaign
 from tests.servers.browser import NODE_MODULES, running_browser
 from tests.servers.endpoint import give_token, running_endpoint
+from tests.servers.signatory import AT_ONCE, link_for, signing_campaign
 from tests.unit.merge.letters import freeze_texts, person_of, text_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.component("chromium", "bash")]
@@ -338,6 +339,54 @@ def test_everybody_can_read_the_page_of_a_link_on_any_screen(browser, campaign, 
             browser.open(f"{base}/u/{token}")
             assert faults(browser, f"link-{len(token)}-{language}") == []
     browser.speak("en")
+
+
+@pytest.fixture(scope="module")
+def signing(tmp_path_factory):
+    campaign = signing_campaign(tmp_path_factory.mktemp("signing"))
+    with running_endpoint(campaign, "--sign", before=AT_ONCE) as (base, _):
+        yield campaign, base
+
+
+def type_in(browser, **cells: str) -> None:
+    for name, text in cells.items():
+        browser.value(f"document.getElementById('{name}').focus()")
+        browser.call("Input.insertText", text=text)
+
+
+@pytest.mark.component("axe-core")
+def test_somebody_signs_on_any_screen_with_the_keyboard_alone(browser, signing):
+    campaign, base = signing
+    browser.speak("en")
+    browser.become(390, 800)
+    browser.requests.clear()
+    browser.open(f"{base}/sign")
+    assert [one for one in browser.requests if not one.startswith("data:")] == [f"{base}/sign"]
+    assert faults(browser, "sign-form") == []
+    type_in(browser, name="Ann Reed", email="ann at home")
+    browser.press("Enter")
+    browser.wait_for("Page.loadEventFired")
+    assert browser.value("document.activeElement.className") == "faults"  # it is read out first
+    browser.press("Tab")
+    browser.press("Enter")  # the link to the field
+    assert browser.value("document.activeElement.id") == "email"
+    assert faults(browser, "sign-fault") == []
+    browser.value("document.getElementById('email').value = ''")
+    type_in(browser, email="ann@mail.example")
+    browser.press("Enter")
+    browser.wait_for("Page.loadEventFired")
+    assert faults(browser, "sign-sent") == []
+    browser.open(link := link_for(campaign, base))
+    assert faults(browser, "sign-ask") == []
+    for expected in ("sign-yours", "sign-withdrawn"):
+        browser.value("[...document.querySelectorAll('button')].at(-1).focus()")
+        browser.press("Enter")
+        browser.wait_for("Page.loadEventFired")
+        assert faults(browser, expected) == []
+    browser.become(640, 400, zoom=2)  # 1280 by 800 at 200 %
+    browser.open(link)
+    assert browser.value("document.scrollingElement.scrollWidth") <= 640
+    assert browser.value("document.cookie") == ""
 
 
 def test_a_printed_report_holds_every_demand_and_person_on_white(browser, reports):
