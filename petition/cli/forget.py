@@ -16,6 +16,7 @@ from petition.campaign.signatories import Signatory
 from petition.cli import output
 from petition.cli.workspace import OUTBOX, WHO, Json, Workspace, Yes, addresses, people_named
 from petition.errors import CampaignError, UsageError
+from petition.outbox import signatures
 from petition.outbox.database import file_of
 from petition.outbox.erasure import Erased, Redaction, copies_of, held, namesakes
 from petition.outbox.expiry import Expired
@@ -26,7 +27,7 @@ from petition.outbox.manual import Forgotten
 from petition.report import privacy
 from petition.report.privacy import DataSubject, Disclosure, Receipt, Trace, traces
 
-_SHOWN = ("copies", "events", "answers", "mails")
+_SHOWN = ("copies", "events", "answers", "mails", "signatures")
 
 
 def forget(
@@ -117,6 +118,7 @@ def _told(found: Expired) -> str:
         + f" to {output.count(found.people, 'person', 'people')}",
         output.count(found.answers, "answer"),
         output.count(found.mails, "mail"),
+        *([output.count(found.signatures, "signature")] if found.signatures else []),
     ]
     told = "nothing" if found.is_nothing else ", ".join(parts)
     if found.staying:
@@ -127,7 +129,8 @@ def _told(found: Expired) -> str:
 
 def _numbers(found: Expired) -> dict[str, int]:
     return {
-        name: getattr(found, name) for name in ("people", "copies", "answers", "mails", "staying")
+        name: getattr(found, name)
+        for name in ("people", "copies", "answers", "mails", "signatures", "staying")
     }
 
 
@@ -152,6 +155,8 @@ def export(
             output.say(f"{log.where}: {_counted(one)}", "bold")
             for copy in one["copies"]:
                 output.say(f"  {copy['letter']}, revision {copy['revision']}: {copy['state']}")
+            for signature in one["signatures"]:
+                output.say(f"  signed {signature['letter']}: {signature['status']}")
             for signed in one["named_in"]:
                 output.say(f"  named in {signed['letter']} as {signed['role']}")
             if day := one["forgotten_at"]:
@@ -186,6 +191,9 @@ def _person(place: Workspace, mailbox: str, known: Sequence[Log]) -> DataSubject
         output.problems(fault.problems, on_stderr=True)
     redaction = Redaction(mailbox)
     names = {copy["name"] for log in known for copy in copies_of(log, mailbox)} - {""}
+    names |= {one.entry.name for log in known for one in signatures.signatures_of(log, mailbox)} - {
+        ""
+    }
     names |= {
         trace.cells.get("name", "")
         for trace in _traces(place, DataSubject(mailbox))
@@ -259,6 +267,7 @@ def _erased(erased: Erased) -> str:
         ("copy to them", "copies to them"): erased.copies,
         ("mail", "mails"): erased.mails,
         ("answer", "answers"): erased.answers,
+        ("signature", "signatures"): erased.signatures,
         ("letter to others", "letters to others"): erased.letters,
         ("other text", "other texts"): erased.texts,
     }
@@ -284,7 +293,10 @@ def _receipt_json(mailbox: str, receipts: list[Receipt], found: list[Trace]) -> 
                 "log": receipt.log,
                 "erased": {
                     name: getattr(receipt.erased, name)
-                    for name in ("copies", "waiting", "mails", "answers", "letters", "texts")
+                    for name in (
+                        *("copies", "waiting", "mails", "answers", "signatures"),
+                        *("letters", "texts"),
+                    )
                 },
                 "gone": [asdict(one) for one in receipt.gone],
                 "hashed_anew": receipt.rehashed,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from petition.address import FORGOTTEN, folded
 from petition.mail_parser import SetAside, decoded_header, decoded_text, read_mail
-from petition.outbox import models
+from petition.outbox import models, signatures
 from petition.outbox.database import Row
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
@@ -133,7 +133,10 @@ def _readable(domain: str) -> str:
         return domain
 
 
-_OWN = ("held_copies", "held_events", "held_answers", "held_suppression")
+_OWN = (
+    *("held_copies", "held_events", "held_answers", "held_suppression"),
+    *("held_signatures", "held_signature_steps", "held_service_mails"),
+)
 _TEXTS = {
     "copy": ("copy_texts", ("reason", "reply", "stopped")),
     "event": ("event_texts", ("reason", "reply")),
@@ -247,6 +250,7 @@ class Erased:
     waiting: int = 0  # of these, those that will not be sent
     mails: int = 0  # from them or about them, whose text is gone
     answers: int = 0  # whose words are gone
+    signatures: int = 0  # of the person
     letters: int = 0  # copies to others whose kept bytes named the person
     texts: int = 0  # other places that named them
     digests: set[str] = field(default_factory=set)  # SHA-256 of the bytes that are gone
@@ -254,7 +258,8 @@ class Erased:
     @property
     def is_nothing(self) -> bool:
         """Whether the log did not know the person."""
-        return not (self.copies or self.mails or self.answers or self.letters or self.texts)
+        others = self.signatures or self.letters or self.texts
+        return not (self.copies or self.mails or self.answers or others)
 
 
 def frozen_letters(log: Log) -> list[FrozenLetter]:
@@ -327,6 +332,7 @@ class _Erasing:
         self._erase_mails()
         self._redact_answers()
         self._redact_approvals()
+        self._drop_signatures()
         self._replace(copies)
         return self._done
 
@@ -425,6 +431,13 @@ class _Erasing:
                 values = {"id": row["id"], "approvers": json.dumps(boxes, ensure_ascii=False)}
                 self._database.run("redact_approvers", values)
         self._database.run("erase_asking", self._key | {"stand_in": stand_in})
+
+    def _drop_signatures(self) -> None:
+        for row in self._database.all("held_signatures", self._key):
+            signatures.delete(self._log, row["id"])
+            self._done.signatures += 1
+        self._database.run("drop_service_to", self._key)
+        self._database.run("drop_unused_wordings")
 
     def _replace(self, copies: list[dict[str, object]]) -> None:
         key = self._forgotten.add(self._mailbox)

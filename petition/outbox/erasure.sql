@@ -18,6 +18,30 @@ WHERE copy.folded = :folded ORDER BY answer.id
 -- Whether a mailbox is suppressed.
 SELECT mailbox, reason, at FROM suppression WHERE folded = :folded
 
+-- :name held_signatures
+-- What the person signed.
+SELECT * FROM signature WHERE folded = :folded ORDER BY id
+
+-- :name held_signature_steps
+-- The steps of these, with the words that were agreed to.
+SELECT signature_event.*, wording.language, wording.text FROM signature
+JOIN signature_event ON signature_event.signature = signature.id
+JOIN wording ON wording.sha256 = signature_event.wording
+WHERE signature.folded = :folded ORDER BY signature_event.id
+
+-- :name held_service_mails
+-- The mails that petition itself wrote to a mailbox.
+SELECT id, kind, serial, mailbox, state, reason, message_id, reply, created_at, updated_at
+FROM service WHERE folded = :folded ORDER BY id
+
+-- :name drop_service_to
+-- Delete the mails that petition itself wrote to a mailbox, except one on its way.
+DELETE FROM service WHERE folded = :folded AND state <> 'sending'
+
+-- :name expiring_signatures
+-- Signatures that nobody touched since a moment; withdrawn ones stay, so that they sign nothing.
+SELECT id FROM signature WHERE status <> 'withdrawn' AND updated_at < :before ORDER BY id
+
 -- :name forgotten
 -- The stand-ins of those who were forgotten.
 SELECT folded, at FROM suppression WHERE reason = 'forgotten'

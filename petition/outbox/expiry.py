@@ -2,13 +2,15 @@
 
 A person is kept as long as anything about them is younger: the last step of a copy, an answer, a
 mail. States, hashes and counts stay (P2), and a stand-in of the address with each copy, so that
-nobody gets a letter again who has had it (P1). Suppressions stay: they must not be written to.
+nobody gets a letter again who has had it (P1). Suppressions stay: they must not be written to. So
+do withdrawn signatures: their mailboxes sign nothing.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from petition.identity import Signer
+from petition.outbox import signatures
 from petition.outbox.database import stamp
 from petition.outbox.log import Log
 from petition.outbox.states import Reason
@@ -22,13 +24,14 @@ class Expired:
     copies: int = 0
     answers: int = 0
     mails: int = 0
+    signatures: int = 0
     staying: int = 0  # older people whose copies still wait or are uncertain
     digests: set[str] = field(default_factory=set)  # SHA-256 of the letters to those people
 
     @property
     def is_nothing(self) -> bool:
         """Whether there is nothing to erase."""
-        return not (self.people or self.mails)
+        return not (self.people or self.mails or self.signatures)
 
 
 def expired(log: Log, before: datetime) -> Expired:
@@ -41,6 +44,7 @@ def expired(log: Log, before: datetime) -> Expired:
         copies=len(rows),
         answers=database.value("count_answers_of", about),
         mails=database.value("count_mails_of", about) + database.value("count_strays", values),
+        signatures=len(database.all("expiring_signatures", values)),
         staying=database.value("count_staying", values),
         digests={row["sha256"] for row in rows if row["sha256"]},
     )
@@ -63,6 +67,9 @@ def expire(log: Log, before: datetime) -> Expired:
         database.run("log_forgotten", known)
         database.run("expire_strays", values)
         database.run("expire_approvals", values)
+        for row in database.all("expiring_signatures", values):
+            signatures.delete(log, row["id"])
+        database.run("drop_unused_wordings")
         people = {(row["folded"], row["mailbox"]) for row in rows}
         database.run_many(
             "erase_copies",

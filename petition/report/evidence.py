@@ -21,6 +21,7 @@ from petition import system
 from petition.address import UNSEEN
 from petition.campaign.text_file import packaged
 from petition.errors import LogUnusable, PetitionError
+from petition.outbox import signatures
 from petition.outbox.approvals import MAIL, ApprovalStanding, standings
 from petition.outbox.database import stamp
 from petition.outbox.erasure import Rehashed, frozen_letters, rehashed
@@ -94,6 +95,13 @@ def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterabl
         for one in rehashed(log)
     )  # fmt: skip
     yield "mails.jsonl", _lines(_mail(row) for row in log.rows("evidence_mails"))
+    yield (
+        "signatures.jsonl",
+        _lines(
+            {"status": status, "review": review, "signatures": number}
+            for (status, review), number in sorted(signatures.counts(log).items())
+        ),
+    )
     for row in log.rows("evidence_bytes"):
         if hashlib.sha256(row["bytes"]).hexdigest() != row["sha256"]:
             raise LogUnusable(

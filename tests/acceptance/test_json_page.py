@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/json.md").read_text("utf-8")
 ORIGIN = {"rehearsal", "log"}
 # What stands in the log's own tables is not promised; the page says so.
-OWN = r"logs\[\]\.(?:copies|events|answers|mails|suppression|named_in|mentions)\[\]"
+TABLES = "copies|events|answers|mails|suppression|signatures|signature_steps|service_mails"
+OWN = rf"logs\[\]\.(?:{TABLES}|named_in|mentions)\[\]"
 
 
 def listed(heading: str) -> set[str]:
