@@ -55,7 +55,8 @@ def test_what_is_older_is_erased_with_a_receipt(campaign: SmallCampaign):
     assert sorted(campaign.states().values()) == before
     again = expire(campaign, "--json")
     assert again.json["logs"][0] | {"log": ""} == {
-        "log": "", "people": 0, "copies": 0, "answers": 0, "mails": 0, "signatures": 0, "staying": 1,
+        "log": "", "people": 0, "copies": 0, "answers": 0, "mails": 0, "signatures": 0,
+        "staying": 1,
     }  # fmt: skip
 
 
