@@ -456,9 +456,8 @@ class SignSettings(SettingsTable):
 
     mailto: kinds.MailboxText | None = None
     url: kinds.WebAddress | None = None  # of a form elsewhere
-    page: kinds.FolderAddress | None = (
-        None  # where `petition serve --sign` is reached, /sign included
-    )
+    # Where `petition serve --sign` is reached, /sign included.
+    page: kinds.FolderAddress | None = None
     letter: kinds.OneLine | None = None  # which is signed
     moderate: bool = True  # whether a person approves each signature
 
@@ -508,7 +507,7 @@ class Settings(SettingsTable):
     @property
     def has_service_mails(self) -> bool:
         """Whether petition writes mails by itself."""
-        return bool(self.sign.page or self.sign.mailto)
+        return bool(self.sign.page or self.sign.mailto or self.approval)
 
     @field_validator("smtp", "inbox")
     @classmethod

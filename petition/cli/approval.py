@@ -104,8 +104,9 @@ def require(prepared: Prepared, *, is_part: bool = False) -> None:
         raise UsageError(what, "Run the same command again")
 
 
-def settle(prepared: Prepared, place: Workspace, asking: Asking, plan: Iterable[tuple[str, str]]
-) -> Override | None:  # fmt: skip
+def settle(
+    prepared: Prepared, place: Workspace, asking: Asking, plan: Iterable[tuple[str, str]]
+) -> Override | None:
     """Return if the letter may go, with the override to record if that is why.
 
     Otherwise ask the approvers, if a person agrees and they were not asked yet, and end the
@@ -213,7 +214,7 @@ def _refuse_forgotten(prepared: Prepared) -> None:
 def _ask(prepared: Prepared, asking: Asking, plan: Iterable[tuple[str, str]]) -> None:
     """Ask all approvers, once a person has agreed to that."""
     _confirm(prepared, asking)
-    secrets = _secrets(prepared)
+    secrets = run_delivery.secrets_for(prepared)
     whole = _whole(prepared)
     mail = _mail(prepared, asking, plan)
     with prepared.log.writing():
@@ -239,7 +240,7 @@ def _go_on_asking(
         return
     if again:
         _confirm(prepared, asking)
-    secrets = _secrets(prepared)
+    secrets = run_delivery.secrets_for(prepared)
     if again:
         mail = _mail(prepared, asking, plan)
         with prepared.log.writing():
@@ -253,10 +254,6 @@ def _confirm(prepared: Prepared, asking: Asking) -> None:
         boxes = ", ".join(one.addr_spec for one in approval.by) if approval else ""
         book = ", with the book of copies and all addresses in it" if asking.attach_book else ""
         output.confirm(f"Mail {boxes} now, to ask for approval{book}?", "nobody was asked")
-
-
-def _secrets(prepared: Prepared) -> Secrets:
-    return run_delivery.secrets_for(prepared)
 
 
 def _whole(prepared: Prepared) -> int:

@@ -45,9 +45,7 @@ def _type(place: Workspace, code: str, *, as_json: bool) -> None:
         approvals.say(
             log, request.id, Decision.APPROVED, approvals.TYPED, approver=approver, author=author
         )
-    [standing] = [
-        one for one in approvals.standings(log, request.letter) if one.request.id == request.id
-    ]
+    standing = approvals.standing_of(log, request)
     if as_json:
         output.json(place.origin | {"requests": [approval_json(place, standing)]})
         return
@@ -166,11 +164,11 @@ def approval_json(place: Workspace, standing: ApprovalStanding) -> dict[str, obj
         "asked_by": request.author,
         "approvers": [{"email": one, "mail": mails.get(folded(one))} for one in request.approvers],
         "released": standing.is_released,
-        "said": [said_json(one) for one in standing.said],
+        "said": [_said_json(one) for one in standing.said],
     }
 
 
-def said_json(one: ApprovalSaid) -> dict[str, object]:
+def _said_json(one: ApprovalSaid) -> dict[str, object]:
     """What was said to a request, as a script reads it."""
     return {
         "at": stamp(one.at),

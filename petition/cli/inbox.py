@@ -152,7 +152,7 @@ class _Post:
             self._noted = ""
         except PetitionError as trouble:
             if self._noted != (noted := str(trouble)):
-                output.say_error(f"Confirmations wait: {noted}")
+                output.say_error(f"Service messages wait: {noted}")
                 sys.stderr.flush()
             self._noted = noted
 

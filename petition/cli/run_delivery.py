@@ -137,7 +137,6 @@ class Progress:
         return f"{self._done:,} of {self._total:,} ({percent} %): {self._tally()}; {pace}"
 
 
-_QUEUED = State.QUEUED
 _LOOK_SECONDS = 1.0  # until it is looked again whether a name was taken out of the letter
 _LATE_SECONDS = 5  # enough for a database to restart; a full disk takes hours
 
@@ -479,7 +478,8 @@ class ServiceRun:
     async def _send_now(self, log: Log) -> None:
         async with reachable(self._server, self._root) as server:
             route = self._route(server)
-            while await send_waiting(log, route, self._name, self._tell) not in {None, _QUEUED}:
+            what = log, route, self._name, self._tell
+            while await send_waiting(*what) not in {None, State.QUEUED}:
                 pass
 
     async def keep_sending(self, stopped: asyncio.Event, note: Callable[[str], None]) -> None:

@@ -22,6 +22,7 @@ from petition.extras import how_to_install
 from petition.identity import Signer
 from petition.outbox.log import Log, is_there
 from petition.report import site, site_pages
+from petition.sending.sender import first_of
 from petition.sending.service import ServiceResult
 from petition.trust import Section
 
@@ -190,10 +191,7 @@ async def _keep_sending(mails: ServiceRun, stopped: asyncio.Event) -> None:
         except (PetitionError, OSError) as fault:  # the log cannot be opened, the sandbox not begun
             if noted != (noted := str(fault)):
                 _note(f"mails wait: {noted}")
-            try:
-                await asyncio.wait_for(stopped.wait(), _AGAIN_SECONDS)
-            except TimeoutError:
-                continue
+            await first_of(_AGAIN_SECONDS, stopped)
 
 
 def _tell(result: ServiceResult) -> None:

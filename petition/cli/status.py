@@ -16,7 +16,7 @@ from petition.address import folded
 from petition.campaign.folder import Campaign
 from petition.campaign.people import Known, nearest_people
 from petition.cli import output
-from petition.cli.approve import approval_json, approval_lines, said_json, said_words
+from petition.cli.approve import approval_json, approval_lines, said_words
 from petition.cli.signatures import counts_told
 from petition.cli.workspace import (
     WHO,
@@ -508,8 +508,8 @@ def log(
         events = _events(place, who)
         asked = standings(place.log) if place.log_if_any and who is None else []
         if as_json:
-            approvals = [_approval_row(one) for one in asked]
-            output.json(place.origin | {"events": map(_event_row, events), "approvals": approvals})
+            approvals = {"approvals": [approval_json(place, one) for one in asked]}
+            output.json(place.origin | {"events": map(_event_row, events)} | approvals)
         elif as_csv:
             output.csv(list(LOG_COLUMNS), map(_event_row, events))
         else:
@@ -532,14 +532,6 @@ def _events(place: Workspace, who: str | None) -> Iterator[Event]:
 def _event_row(event: Event) -> dict[str, object]:
     row = {column: getattr(event, name) for column, name in LOG_COLUMNS.items()}
     return row | {"at": stamp(event.at)}
-
-
-def _approval_row(standing: ApprovalStanding) -> dict[str, object]:
-    request = standing.request
-    names = ("letter", "revision", "hash", "copies", "through", "needed")
-    asked = {name: getattr(request, name) for name in names}
-    asked |= {"at": stamp(request.at), "author": request.author}
-    return asked | {"approvers": request.approvers, "said": list(map(said_json, standing.said))}
 
 
 def _approval_lines(asked: Iterable[ApprovalStanding]) -> Iterator[tuple[datetime, str]]:

@@ -168,10 +168,11 @@ def standings_for(log: Log, letter: str, bindings: Collection[str]) -> list[Appr
     """The same of the requests that are bound to one of these."""
     values = {"letter": letter, "bindings": list(bindings)}
     rows = log.database.all("approval_requests_for", values)
-    return [_standing(log, _request_of(row)) for row in rows]
+    return [standing_of(log, _request_of(row)) for row in rows]
 
 
-def _standing(log: Log, request: ApprovalRequest) -> ApprovalStanding:
+def standing_of(log: Log, request: ApprovalRequest) -> ApprovalStanding:
+    """A request with what was said to it."""
     rows = log.database.all("approvals_of", {"request": request.id})
     return ApprovalStanding(request, list(map(_said_of, rows)))
 
@@ -203,8 +204,8 @@ def asked(log: Log, mailbox: str) -> list[ApprovalRequest]:
 
 def judge(
     log: Log, sender: str, words: str, message_ids: Iterable[str], *, refuses: bool, is_loose: bool
-) -> tuple[ApprovalRequest, Decision, str] | None:
-    """What a person's mail says to a request, and for which approver; None: to none.
+) -> tuple[ApprovalRequest, Decision] | None:
+    """What a person's mail says to a request; None: to none.
 
     Only a mail from an approver's own mailbox counts. Their own `words` have to hold their code to
     approve; `refuses` says whether they begin with a no. A no that answers no mail of ours, and
@@ -226,8 +227,8 @@ def judge(
     if request is None:
         return None
     if bool(coded) == refuses:  # neither, or both
-        return request, Decision.UNDECIDED, sender
-    return request, Decision.REFUSED if refuses else Decision.APPROVED, sender
+        return request, Decision.UNDECIDED
+    return request, Decision.REFUSED if refuses else Decision.APPROVED
 
 
 def above_mark(words: str) -> str:

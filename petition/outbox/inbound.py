@@ -309,7 +309,7 @@ class Incoming:
 
     def _said_to_request(
         self, mail: Received, matched_by: str
-    ) -> tuple[ApprovalRequest, Decision, str] | None:
+    ) -> tuple[ApprovalRequest, Decision] | None:
         """What an approver's mail says to a request; None: it is none."""
         if mail.kind not in _OF_A_PERSON or not mail.sender:
             return None
@@ -324,7 +324,7 @@ class Incoming:
         )
 
     def _record_approval(
-        self, mail: Received, digest: str, request: ApprovalRequest, what: Decision, approver: str
+        self, mail: Received, digest: str, request: ApprovalRequest, what: Decision
     ) -> Recorded:
         self._keep(mail, digest, None, APPROVAL, keeps_bytes=True)
         number = self.log.database.value("has_mail", {"sha256": digest})
@@ -333,7 +333,7 @@ class Incoming:
             request.id,
             what,
             approvals.MAIL,
-            approver=approver,
+            approver=mail.sender,
             words=mail.words,
             mail=number,
             author=INBOX,

@@ -150,11 +150,11 @@ def mailed_since(log: Log, mailbox: str, kinds: list[ServiceKind], ago: timedelt
     return int(log.database.value("service_to_since", values))
 
 
-def about_of(log: Log, message_id: str) -> tuple[ServiceKind, int, str] | None:
-    """What the service message with a Message-ID is about: kind, id, folded mailbox."""
+def about_of(log: Log, message_id: str) -> tuple[ServiceKind, int] | None:
+    """What the service message with a Message-ID is about: its kind, and an id."""
     row = log.database.one("service_by_message_id", {"message_id": message_id})
     with intact():
-        return (ServiceKind(row[0]), row[1], row[2]) if row else None
+        return (ServiceKind(row[0]), row[1]) if row else None
 
 
 def mails_about(log: Log, kinds: list[ServiceKind], about: int) -> list[ServiceState]:

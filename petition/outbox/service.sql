@@ -42,7 +42,7 @@ SELECT COUNT(*) FROM service WHERE folded = :folded AND created_at > :since AND 
 
 -- :name service_by_message_id
 -- The mail that has a Message-ID.
-SELECT kind, about, folded FROM service WHERE message_id = :message_id
+SELECT kind, about FROM service WHERE message_id = :message_id
 
 -- :name service_about
 -- The mails about a signature or a request.

@@ -258,7 +258,7 @@ def change(
 ) -> SignatureRecord:
     """The owner says something else; what others can see of it is reviewed anew.
 
-    `merge/signed.py` has the same for a program that letters are sent by.
+    Once it is confirmed, call `change` in `merge/signed.py`, which also changes frozen letters.
     """
     with log.database.joined(log.writing):
         before = one(log, signature.id)
@@ -274,7 +274,7 @@ def change(
 def withdraw(log: Log, signature: SignatureRecord, how: str) -> bool:
     """The owner takes the signature back; False: that was done before.
 
-    `merge/signed.py` has the same for a program that letters are sent by.
+    Call `withdraw` in `merge/signed.py`, which also changes frozen letters.
     """
     with log.database.joined(log.writing):
         done = log.database.run("withdraw_signature", {"id": signature.id, "now": log.now}) > 0

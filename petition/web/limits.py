@@ -1,4 +1,4 @@
-"""FormLimits for a form that anybody can send: how often from one network, and from everywhere.
+"""Limits for a form that anybody can send: how often from one network, and from everywhere.
 
 What is counted is in memory alone, and nothing of it is written anywhere. One network is what one
 subscriber gets, or a few: the first 24 bits of an IPv4 address, the first 56 of IPv6 (RFC 6177).

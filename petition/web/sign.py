@@ -26,6 +26,7 @@ from petition.outbox import signatures
 from petition.outbox.inbound import is_token
 from petition.outbox.log import Log
 from petition.outbox.signatures import SignatureEntry, SignatureRecord, SignatureStatus
+from petition.sending.sender import first_of
 from petition.signing import SigningDesk, SignRefused
 from petition.web.limits import FormLimits, Proxies
 from petition.web.live import Live
@@ -126,10 +127,7 @@ class Signing:
                 number = 0
             if number:
                 self._note(f"deleted {number:,} that nobody has confirmed")
-            try:
-                await asyncio.wait_for(stopped.wait(), _EXPIRY_SECONDS)
-            except TimeoutError:
-                continue
+            await first_of(_EXPIRY_SECONDS, stopped)
 
     # ---- requests
 

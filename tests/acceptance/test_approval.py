@@ -406,6 +406,14 @@ def test_a_killed_send_asks_nobody_twice(approving: Approving, point: str):
     assert approving.sent == EVERYBODY
 
 
+def test_a_mail_that_could_not_be_sent_goes_once_the_server_is_back(approving: Approving):
+    away = approving.campaign.through(1)
+    away.petition("send", "open-letter", "--yes", status=4)
+    assert approving.requests()[0]["approvers"] == [{"email": BEA, "mail": "queued"}]
+    approving.campaign.petition("inbox", status=0)
+    assert approving.server.accepted == {BEA: 1}
+
+
 # ---- what the approver and others see
 
 
