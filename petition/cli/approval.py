@@ -80,8 +80,8 @@ def plan_line(prepared: Prepared) -> Iterator[tuple[str, str]]:
     if standing is None:
         yield "approval", f"needed from {_whom(prepared)}, and not asked for yet"
     elif standing.is_released:
-        counts = _what_counts(standing)
-        yield "approval", "; ".join(f"{said_words(one)} ({output.when(one.at)})" for one in counts)
+        told = [*_what_counts(standing), *_doubts(standing)]
+        yield "approval", "; ".join(f"{said_words(one)} ({output.when(one.at)})" for one in told)
     elif standing.refused:
         yield "approval", f"stopped by {', '.join(standing.refused)}"
     else:
@@ -168,6 +168,12 @@ def _what_counts(standing: ApprovalStanding) -> list[approvals.ApprovalSaid]:
     if standing.override and not is_enough:
         return [standing.override]
     return list(standing.approved.values())
+
+
+def _doubts(standing: ApprovalStanding) -> list[approvals.ApprovalSaid]:
+    """The last words of approvers that are neither a yes nor a no, which a person must read."""
+    last = {folded(one.approver): one for one in standing.said if one.how == approvals.MAIL}
+    return [one for one in last.values() if one.decision is Decision.UNDECIDED]
 
 
 def _stopped(

@@ -113,6 +113,14 @@ NO = (
     "No, porque falta la fecha.",
     "Ні, бо ще рано.",
     "Please don't send this yet.",
+    "*No*, because the river has another name.",
+    "- No: the date is wrong.",
+    "Wait! There is a mistake in it.",
+    "Sorry, no.",
+    "I disagree.",
+    "Not yet.",
+    "Nicht freigegeben.",
+    "Отклонено.",
 )
 NEITHER = ("OK!", "Thanks, I will look at it tonight.", "Yes, go ahead.", "No problem, tomorrow.")
 
@@ -171,6 +179,14 @@ def test_a_no_in_a_mail_of_its_own_stops_it_too(approving: Approving):
     approving.campaign.petition("inbox", status=0)
     assert "not today" in approving.send(status=2)
     assert approving.sent == set()
+
+
+def test_doubts_after_an_approval_are_shown(approving: Approving):
+    approve(approving)
+    approving.answer("Is the name of the river right?")
+    assert "name of the river" in approving.send("--dry-run", status=0)
+    approving.answer(f"It is. {approving.code()}")
+    assert "name of the river" not in approving.send("--dry-run", status=0)
 
 
 # ---- several approvers
