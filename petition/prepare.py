@@ -241,7 +241,7 @@ def prepare(
     """
     campaign_id = campaign_id_of(campaign, log)
     departed = signatures.departed_since(log, _EVER)
-    leave_out_forgotten(campaign, log)
+    prune_signatories(campaign, log)
     examined = examine(
         campaign,
         name,
@@ -691,11 +691,11 @@ def campaign_id_of(campaign: Campaign, log: Log) -> str:
     return fixed or settings.id
 
 
-def leave_out_forgotten(campaign: Campaign, log: Log) -> list[Problem]:
-    """Drop forgotten people from the signatories, and those who withdrew; the warnings.
+def prune_signatories(campaign: Campaign, log: Log) -> list[Problem]:
+    """Drop from the signatories who was forgotten or withdrew, and names that are not to be shown.
 
-    They are added to the campaign's problems. Forgotten people who are not named stay: a letter
-    only counts them.
+    Returns the warnings, which are added to the campaign's problems. Forgotten people who are not
+    named stay: a letter only counts them.
     """
     forgotten, gone = Forgotten(log), signatures.departures(log)
     file = campaign.settings.people["signatories"]

@@ -139,7 +139,7 @@ class Inspection:
         log = None if self._is_without_its_server() else self._open_log()
         campaign_id = self._campaign_id(campaign, log)
         if log:
-            prepare.leave_out_forgotten(campaign, log)
+            prepare.prune_signatories(campaign, log)
         for name in letters or sorted(campaign.letters):
             self.letters += 1
             self._look_at(name, log, campaign_id)

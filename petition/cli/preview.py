@@ -234,7 +234,7 @@ class Copies:
 def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
     """The copies of a letter, with the text and the identities that `send` would use now."""
     server, campaign, log = place.server, place.campaign, place.log_or_stand_in
-    prepare.leave_out_forgotten(campaign, log)
+    prepare.prune_signatories(campaign, log)
     name = letter or _first_letter(place)
     # The log's key is in every Message-ID: without the log this would be another letter.
     campaign_id = prepare.campaign_id_of(campaign, log)

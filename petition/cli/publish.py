@@ -31,7 +31,7 @@ def publish(
         if not rehearsal:
             refuse_rehearsal(place, "there is nothing to publish")
         log, campaign = place.existing_log, place.campaign
-        output.problems(prepare.leave_out_forgotten(campaign, log), on_stderr=True)
+        output.problems(prepare.prune_signatories(campaign, log), on_stderr=True)
         notes: list[str] = []
         found = site.gather(log, campaign, notes)
         target = SiteFolder(folder, found.campaign_id, is_rehearsal=found.is_rehearsal)

@@ -204,7 +204,7 @@ def _tell(result: ServiceResult) -> None:
 def _campaign_now(place: Workspace, log: Log) -> Campaign:
     """The campaign as its files are now, with all whose signatures count."""
     campaign = load_campaign(place.root)
-    prepare.leave_out_forgotten(campaign, log)
+    prepare.prune_signatories(campaign, log)
     return campaign
 
 

@@ -54,6 +54,7 @@ def withdraw(log: Log, signature: SignatureRecord, how: str) -> list[Gone] | Non
         gone = gone_with(log, before)
         if not signatures.withdraw(log, before, how):
             return None
+        # A hidden one may be of somebody who signed twice, whose name stands for the other.
         if before.review is not Review.HIDDEN and not signatures.signs_elsewhere(log, before):
             _take_out(log, before.entry)
     return gone

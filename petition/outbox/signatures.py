@@ -39,7 +39,7 @@ class Review(StrEnum):
 
     WAITING = "waiting"
     APPROVED = "approved"
-    HIDDEN = "hidden"  # it is neither counted nor named
+    HIDDEN = "hidden"  # it is not exported; a row that is in the file still counts
 
 
 class SignatureStep(StrEnum):
