@@ -21,6 +21,42 @@ def test_they_are_understood_in_the_languages_of_the_mails():
             assert all(re.compile(one) for one in patterns)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            "I confirm my signature to the letter.",
+            "Yes, I signed the open letter.",
+            "I confirm it",
+        ),
+        *("Yes, I confirm that I signed. Kind regards, Ann", "Ja, ich unterschreibe den Brief."),
+        *("Ich bestätige meine Unterschrift.", "Je confirme ma signature", "Confirmo mi firma."),
+        *("Я подтверждаю свою подпись под письмом", "Да, подтверждаю, что подписала"),
+        *("Підтверджую свій підпис.", "Мен қолымды растаймын", "Hello,\n\nyes I confirm.\n\nAnn"),
+    ],
+)
+def test_who_says_what_they_confirm_confirms(words: str):
+    assert stance_of(words) is Stance.CONFIRMS
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("I confirm receipt of your mail", "I confirm this is fraud", "I confirm my refusal"),
+        *("I confirm that someone misused my address", "I confirm my signature was forged"),
+        *("Yes, it is spam", "Yes, someone used my address", "Yes, erase it", "I sign nothing"),
+        *("Correct, it was someone else", "Yes. Report this as abuse.", "I sign out of the list"),
+        *("Ich bestätige den Erhalt", "Ja, löscht mich", "Ja, das war ein Versehen"),
+        *("Ja, bitte austragen", "Je confirme la réception", "Oui, désinscription"),
+        *("Confirmo la baja", "Sí, borradme", "Подтверждаю получение", "Да, это спам"),
+        *("Подтверждаю, что это мошенничество", "Підтверджую отримання", "Так, це шахрайство"),
+        *("Иә, бұл спам", "Иә, бұл басқа адам"),
+    ],
+)
+def test_who_confirms_something_else_does_not_confirm(words: str):
+    assert stance_of(words) is not Stance.CONFIRMS
+
+
 @pytest.mark.parametrize("language", WORDS)
 def test_the_mail_that_the_site_begins_signs(language):
     site = SITE[language]
