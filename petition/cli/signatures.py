@@ -1,6 +1,6 @@
 """petition signatures: who signed by form or mail, and what the campaign decides about that."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated
@@ -13,10 +13,12 @@ from petition.campaign.signatories_file import Added, NewRow, add_rows, lines_by
 from petition.cli import output
 from petition.cli.workspace import Csv, Json, Workspace, Yes, one_format
 from petition.errors import UsageError
+from petition.outbox import service
 from petition.outbox import signatures as kept
 from petition.outbox.database import stamp
 from petition.outbox.log import Log
 from petition.outbox.signatures import Review, SignatureRecord, SignatureStatus
+from petition.outbox.states import State
 
 BY_HAND = "by hand"
 COLUMNS = (
@@ -174,6 +176,15 @@ def counts_told(log: Log | None) -> str:
     nouns = {SignatureStanding.APPROVED: "count", SignatureStanding.WAITING: "to approve"}
     told = [one for one in SignatureStanding if one is not SignatureStanding.WITHDRAWN]
     return ", ".join(f"{counts[one]:,} {nouns.get(one, str(one))}" for one in told if counts[one])
+
+
+def mails_told(log: Log | None) -> str:
+    """What has become of mails to signatories that are not sent; "": all are."""
+    counts = Counter[State]()
+    for (kind, state), number in (service.counts(log) if log else {}).items():
+        if kind in kept.KINDS and state is not State.SENT:
+            counts[state] += number
+    return ", ".join(f"{counts[state]:,} {state}" for state in sorted(counts))
 
 
 def _show(log: Log | None, found: list[SignatureRecord], *, is_all: bool) -> None:

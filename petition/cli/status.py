@@ -17,7 +17,7 @@ from petition.campaign.folder import Campaign
 from petition.campaign.people import Known, nearest_people
 from petition.cli import output
 from petition.cli.approve import approval_json, approval_lines, said_words
-from petition.cli.signatures import counts_told
+from petition.cli.signatures import counts_told, mails_told
 from petition.cli.workspace import (
     WHO,
     Csv,
@@ -186,6 +186,8 @@ def _show_letters(place: Workspace) -> None:
     show_held(place.log_if_any)
     if signed := counts_told(place.log_if_any):
         output.say(f"Signatures: {signed}: petition signatures")
+    if mails := mails_told(place.log_if_any):
+        output.say(f"Mails to signatories: {mails}")
     place.say_which()
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from petition.outbox import service
 from petition.outbox import signatures as kept
+from petition.outbox.service import ServiceKind
 from petition.outbox.signatures import Review
 from tests.acceptance.signing import log_of, sign, taking_signatures, withdraw
 from tests.acceptance.small import SmallCampaign
@@ -141,3 +143,13 @@ def test_the_table_fits_a_terminal(campaign: SmallCampaign):
     lines = [line for line in said.splitlines() if not line.startswith("\x1b")]
     assert max(map(len, lines)) < 100
     json.dumps(lines)
+
+
+def test_status_tells_of_mails_that_a_dead_program_left(campaign: SmallCampaign):
+    with log_of(campaign) as log:
+        with log.writing():
+            for who in ("dee@x.example", "eve@x.example"):
+                what = (log, ServiceKind.CONFIRM, who, 1, "campaign.example")
+                service.add(*what, lambda _: b"", campaign="water")
+        assert service.mark(log, service.due(log, 1)[0], "a dead one", "login", lambda _: None)
+    assert "Mails to signatories: 1 queued, 1 uncertain" in campaign.petition("status").out
