@@ -152,7 +152,7 @@ _LEAVES = re.compile(rf"\s*unsubscribe[\s+]*({_LEAVE_TOKEN.pattern})\s*", re.ASC
 _CODES = 10
 _OF_LISTS = ("list-id", "list-post", "mailing-list", "x-mailing-list")
 _WORDS_LENGTH = 20_000
-_REFUSES = pattern("refuses")
+_REFUSES, _HEDGES = pattern("refuses"), pattern("hedges")
 _REFUSAL_LENGTH = 2_000  # characters in which a no is looked for
 _OF_PERSONS = frozenset({Kind.ANSWER, Kind.UNSUBSCRIBE, Kind.AUTO_REPLY})
 
@@ -223,7 +223,8 @@ def received(fetched: Fetched, source: str) -> Received:
             sent_to=tuple(all_addresses(", ".join(mail.headers.all(*_ENVELOPE, "to", "cc")[:50]))),
             is_to_many=_is_to_many(mail),
             codes=tuple(_codes(mail, subject)),
-            refuses=_refuses(words),
+            refuses=_finds(_REFUSES, words),
+            hedges=_finds(_HEDGES, words),
             **found._asdict(),
         )
     except SetAside as reason:
@@ -253,10 +254,10 @@ def _codes(mail: MailPart, subject: str) -> Iterator[str]:
     return islice(dict.fromkeys(islice(found, _IDS)), _CODES)
 
 
-def _refuses(words: str) -> bool:
-    """Whether a line of a person's own words begins with a no."""
+def _finds(sought: re.Pattern[str], words: str) -> bool:
+    """Whether something is in a person's own words, above what they quote without marks."""
     own = above_mark(words[:_REFUSAL_LENGTH])
-    return _REFUSES.search(own.replace("’", "'")) is not None
+    return sought.search(own.replace("’", "'")) is not None
 
 
 def _unread(fetched: Fetched, source: str) -> Received:

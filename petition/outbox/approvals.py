@@ -203,12 +203,20 @@ def asked(log: Log, mailbox: str) -> list[ApprovalRequest]:
 
 
 def judge(
-    log: Log, sender: str, words: str, message_ids: Iterable[str], *, refuses: bool, is_loose: bool
+    log: Log,
+    sender: str,
+    words: str,
+    message_ids: Iterable[str],
+    *,
+    refuses: bool,
+    hedges: bool,
+    is_loose: bool,
 ) -> tuple[ApprovalRequest, Decision] | None:
     """What a person's mail says to a request; None: to none.
 
     Only a mail from an approver's own mailbox counts. Their own `words` have to hold their code to
-    approve; `refuses` says whether they begin with a no. A no that answers no mail of ours, and
+    approve; `refuses` says whether they begin with a no, `hedges` whether they have a but or an
+    if, with which the code alone approves nothing. A no that answers no mail of ours, and
     belongs to no letter either (`is_loose`), stops what they were asked last.
     """
     requests = {one.id: one for one in asked(log, sender)}
@@ -226,7 +234,7 @@ def judge(
         request = max(requests.values(), key=lambda one: one.id)
     if request is None:
         return None
-    if bool(coded) == refuses:  # neither, or both
+    if bool(coded) == refuses or (coded and hedges):  # neither, both, or a yes with a condition
         return request, Decision.UNDECIDED
     return request, Decision.REFUSED if refuses else Decision.APPROVED
 

@@ -88,6 +88,7 @@ class Received:
     is_notice: bool = False  # it only says that the letter was delivered or opened
     may_leave: bool = False  # its words may ask for no more letters
     refuses: bool = False  # its words begin with a no
+    hedges: bool = False  # they have a but or an if
     others: tuple[Any, ...] = ()  # findings on further recipients whom a bounce names
     tokens: tuple[str, ...] = ()  # possible tokens in the addresses that it was sent to
     message_ids: tuple[str, ...] = ()  # that it answers or returns, the likeliest first
@@ -320,6 +321,7 @@ class Incoming:
             mail.words,
             mail.message_ids,
             refuses=mail.refuses,
+            hedges=mail.hedges,
             is_loose=is_loose,
         )
 

@@ -139,6 +139,29 @@ def test_only_own_words_with_the_code_approve_and_a_no_stops(approving: Approvin
     assert approving.campaign.petition("inbox", "--unmatched", "--json").json["mails"] == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Yes, but change the date first.",
+        "Approved only if you change the date.",
+        "I don't want this to go out.",
+        "This must not be sent.",
+        "Да, но сначала исправьте дату.",
+        "Иә, бірақ күнін өзгертіңіз.",
+        "Ja, aber erst nächste Woche.",
+        "Oui, à condition de changer la date.",
+        "Sí, pero cambie la fecha.",
+        "Так, але змініть дату.",
+    ],
+)
+def test_a_code_with_a_condition_approves_nothing(approving: Approving, words: str):
+    approving.send(status=2)
+    approving.arrive(approving.reply(f"{words}\n\n{approving.code()}"))
+    approving.campaign.petition("inbox", status=0)
+    assert [row[0] for row in said(approving)] == ["undecided"]
+    approving.send(status=2)
+
+
 def test_a_quotation_without_marks_approves_nothing(approving: Approving):
     approving.send(status=2)
     bare = f"From: {BEA}\nTo: answers@campaign.example\nSubject: Re: approve\n"
