@@ -70,18 +70,11 @@ _HEADERS = headers_for(STYLE, "img-src data:; ")
 Beside = Callable[[asyncio.Event], Awaitable[None]]
 
 
-class Asked(NamedTuple):
-    """Who asks for a page."""
-
-    pages: SignPages
-    language: str
-
-
 class Signing:
     """Answers `/sign` and the links of signatories.
 
-    `languages` are the campaign's, for readers whose own is not known; `note` is called with what
-    was done, which identifies nobody. `beside` are run while the server runs, until the event.
+    `note` is called with what was done, which identifies nobody. `beside` are run while the server
+    runs, until the event.
     """
 
     def __init__(
@@ -135,10 +128,10 @@ class Signing:
         if has_large_headers(request):
             return refused_headers()
         is_own = "token" in request.path_params
-        asked = self._asked(request)
+        pages = self._pages(request)
         cells: dict[str, str] = {}
         if request.method == "POST":
-            found = await self._cells(request, asked.pages, depth=int(is_own))
+            found = await self._cells(request, pages, depth=int(is_own))
             if isinstance(found, Response):
                 self._note(f"POST {found.status_code}")
                 return found
@@ -146,10 +139,10 @@ class Signing:
         if is_own:
             return await self._own(request, cells)
         if request.method == "POST":
-            return await self._sign(request, asked.pages, cells)
-        return _page(asked.pages.form(self._stamp()), asked.language)
+            return await self._sign(request, pages, cells)
+        return _page(pages.form(self._stamp()), pages.language)
 
-    def _asked(self, request: Request, known: str = "") -> Asked:
+    def _pages(self, request: Request, known: str = "") -> SignPages:
         """In the language that is chosen, else that of the signature, else the browser's."""
         shown = self._live.now()
         wanted = request.query_params.get("language", "")
@@ -157,7 +150,7 @@ class Signing:
         others = shown.desk.settings.campaign.languages
         first = wanted if wanted in WORDS else known
         language = first if first in WORDS else language_for(accepted, others, WORDS)
-        return Asked(shown.pages(language), language)
+        return shown.pages(language)
 
     async def _cells(
         self, request: Request, pages: SignPages, depth: int
@@ -242,22 +235,21 @@ class Signing:
     async def _own(self, request: Request, cells: dict[str, str]) -> Response:
         token = token_in(request.path_params["token"])
         is_click, method = request.method == "POST", request.method
-        asked = self._asked(request)
+        pages = self._pages(request)
         found: _Found | None = None
         try:
             if is_token(token):
                 found = await self._log.ask(lambda log: _find(log, token))
             if found is None:
                 self._note(f"{method} 404: unknown link")
-                return _page(asked.pages.plain("unknown", 1), asked.language, 404)
-            asked = self._asked(request, found.signature.language)
-            pages, typed, done = asked.pages, None, ""
+                return _page(pages.plain("unknown", 1), pages.language, 404)
+            pages, typed, done = self._pages(request, found.signature.language), None, ""
             if is_click:
                 found, typed, done = await self._do(found, pages, cells)
         except LogLate:
             self._note(f"{method} 503: the log is away")
             more = {"Retry-After": _AWAY_SECONDS}
-            return _page(asked.pages.plain("later", 1), asked.language, 503, more)
+            return _page(pages.plain("later", 1), pages.language, 503, more)
         status = 422 if typed else 200
         self._note(f"{method} {status}: a signature{f', {done}' if done else ''}")
         signature = found.signature
@@ -267,7 +259,7 @@ class Signing:
             text = pages.ask(signature, typed)
         else:
             text = pages.yours(signature, found.gone, done=done, typed=typed)
-        return _page(text, asked.language, status)
+        return _page(text, pages.language, status)
 
     async def _do(
         self, found: "_Found", pages: SignPages, cells: dict[str, str]
