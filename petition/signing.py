@@ -352,7 +352,8 @@ class SigningDesk:
 
 def told_name(name: str) -> str:
     """A name as a mail repeats it: cut, without a number to call or a link that programs make."""
-    bare = _OF_LINKS.sub(" ", re.sub(r"\.(?=\w)", ". ", re.sub(r"\d", "", name)))
+    plain = _in_plain_letters(name)
+    bare = _OF_LINKS.sub(" ", re.sub(r"\.(?=\w)", ". ", re.sub(r"\d", "", plain)))
     return shortened(" ".join(bare.split()), _TOLD_NAME)
 
 
@@ -404,9 +405,15 @@ def _cleaned(field: str, text: str) -> str:
     cleaned = " ".join(_stacked(shown).split()).strip(_JOINERS).lstrip("=+-@ ")
     if len(cleaned) > (_NAME_LENGTH if field == "name" else _LENGTH):
         raise SignRefused(field, "too_long")
-    if _LINK.search(cleaned) or (field == "name" and _BARE_LINK.search(cleaned)):
+    plain = _in_plain_letters(cleaned)
+    if _LINK.search(plain) or (field == "name" and _BARE_LINK.search(plain)):
         raise SignRefused(field, "link")
     return cleaned
+
+
+def _in_plain_letters(text: str) -> str:
+    """A text as browsers read an address: a full-width dot or letter is a dot or letter."""
+    return unicodedata.normalize("NFKC", text).replace("\u3002", ".")
 
 
 def _stacked(text: str) -> str:
