@@ -1,5 +1,6 @@
 """The benchmarks still run; what they measure is for people to judge."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,15 @@ def test_workers_are_measured_beside_one_process(postgres):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "one process, SQLite" in done.stdout
     assert "2 workers" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the processor is read from /proc")
+def test_signing_is_measured_while_letters_go_out():
+    less = ("--rate", "300", "--seconds", "2", "--letters", "40000")
+    command = [sys.executable, str(ROOT / "benchmarks" / "sign.py"), *less]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "10 signatures made and confirmed" in done.stdout
+    rates = re.findall(r"^\| (?:nobody|people) sign\w* \| ([\d,]+) \|", done.stdout, re.MULTILINE)
+    assert len(rates) == 2
+    assert "0" not in rates
