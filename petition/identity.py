@@ -116,6 +116,11 @@ class Signer:
         half = _CODE_LENGTH // 2
         return f"{''.join(letters[:half])}-{''.join(letters[half:])}"
 
+    def signature_token(self, selector: str) -> str:
+        """What the link to a signature carries: its selector, and the proof that it is ours."""
+        proof = hmac.digest(self._key, _measured_all("signature", selector), "sha256").hex()
+        return selector + proof[: 2 * _UNSUBSCRIBE_BYTES - _SELECTOR_LENGTH]
+
     def stamp(self, seconds: int) -> str:
         """A moment, in whole seconds, as a form carries it; `moment_of` reads it back."""
         proof = hmac.digest(self._key, _measured_all("form", str(seconds)), "sha256").hex()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from petition import prepare
+from petition import prepare, signing
 from petition.cli import output
 from petition.cli.report import Rehearsal, refuse_rehearsal
 from petition.cli.workspace import Json, Workspace
@@ -32,6 +32,7 @@ def publish(
             refuse_rehearsal(place, "there is nothing to publish")
         log, campaign = place.existing_log, place.campaign
         output.problems(prepare.prune_signatories(campaign, log), on_stderr=True)
+        signing.add_signed(campaign, log, site.letter_to_publish(log, campaign))
         notes: list[str] = []
         found = site.gather(log, campaign, notes)
         target = SiteFolder(folder, found.campaign_id, is_rehearsal=found.is_rehearsal)

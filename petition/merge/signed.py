@@ -52,7 +52,7 @@ def withdraw(log: Log, signature: SignatureRecord, how: str) -> list[Gone] | Non
     with log.database.joined(log.writing):
         before = signatures.one(log, signature.id)
         gone = gone_with(log, before)
-        if not signatures.withdraw(log, before, how):
+        if not signatures.mark_withdrawn(log, before, how):
             return None
         # A hidden one may be of somebody who signed twice, whose name stands for the other.
         if before.review is not Review.HIDDEN and not signatures.signs_elsewhere(log, before):
@@ -66,7 +66,7 @@ def change(
     """The owner says something else; a name that is no longer to be shown is shown no more."""
     with log.database.joined(log.writing):
         before = signatures.one(log, signature.id).entry
-        after = signatures.change(log, signature, entry, wording, how)
+        after = signatures.store_change(log, signature, entry, wording, how)
         if before.publish and not after.entry.publish:
             _take_out(log, before, still_counts=True)
     return after

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from petition.address import folded
-from petition.identity import Identity, Signer, selector_of
+from petition.identity import Signer, selector_of
 from petition.outbox import service
 from petition.outbox.database import Row, intact, moment, stamp
 from petition.outbox.log import Log
@@ -157,13 +157,15 @@ def submit(
 
 def token_of(log: Log, signature: SignatureRecord) -> str:
     """The token in the links that a signatory gets."""
-    return _token(log, signature.selector)
+    return Signer(log.key).signature_token(signature.selector)
 
 
 def find(log: Log, token: str) -> SignatureRecord | None:
     """The signature that a token was made for, in either case; None: unknown."""
     selector = selector_of(token.lower())
-    if not secrets.compare_digest(_token(log, selector).encode(), token.lower().encode()):
+    if not secrets.compare_digest(
+        Signer(log.key).signature_token(selector).encode(), token.lower().encode()
+    ):
         return None
     row = log.database.one("signature_by_selector", {"selector": selector})
     return _signature(row) if row else None
@@ -253,7 +255,7 @@ def confirm(log: Log, signature: SignatureRecord, how: str) -> bool:
     return done
 
 
-def change(
+def store_change(
     log: Log, signature: SignatureRecord, entry: SignatureEntry, wording: Wording, how: str
 ) -> SignatureRecord:
     """The owner says something else; what others can see of it is reviewed anew.
@@ -271,7 +273,7 @@ def change(
         return one(log, signature.id)
 
 
-def withdraw(log: Log, signature: SignatureRecord, how: str) -> bool:
+def mark_withdrawn(log: Log, signature: SignatureRecord, how: str) -> bool:
     """The owner takes the signature back; False: that was done before.
 
     Call `withdraw` in `merge/signed.py`, which also changes frozen letters.
@@ -346,11 +348,6 @@ def _values(log: Log, entry: SignatureEntry, wording: Wording) -> dict[str, obje
 def _note(log: Log, signature: int, what: SignatureStep, how: str) -> None:
     values = {"id": signature, "now": log.now, "what": what, "how": how}
     log.database.run("add_signature_event", values)
-
-
-def _token(log: Log, selector: str) -> str:
-    # The campaign's id may not be fixed yet, and a selector belongs to no other log.
-    return selector + Signer(log.key).unsubscribe_token(Identity("", "signature", 0, selector))[:16]
 
 
 def _of(row: Row | None) -> SignatureRecord:

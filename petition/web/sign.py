@@ -281,7 +281,7 @@ class Signing:
             if what == "change":
                 signed.change(log, before, entry, wording, BY_LINK)
             else:
-                signatures.change(log, before, entry, wording, BY_LINK)
+                signatures.store_change(log, before, entry, wording, BY_LINK)
                 own.confirm(before, BY_LINK)
             return _of(log, signatures.one(log, before.id))
 

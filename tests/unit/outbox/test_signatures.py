@@ -57,7 +57,7 @@ def test_what_was_agreed_to_is_kept_with_its_time_and_wording(log: Log):
     signature, _ = sign(log)
     signatures.confirm(log, signature, "reply")
     other = Wording("en", "I sign this letter.")
-    signatures.change(log, signature, ANN._replace(publish=False), other, "link")
+    signatures.store_change(log, signature, ANN._replace(publish=False), other, "link")
     first, second, third = signatures.events(log, signature.id)
     assert (first.what, first.how, first.publish, first.wording) == (
         SignatureStep.SIGNED,
@@ -104,20 +104,20 @@ def test_a_change_of_what_others_see_is_reviewed_again(log: Log):
     signatures.confirm(log, signature, "link")
     with log.writing():
         signatures.review(log, signature.id, Review.APPROVED, "a person")
-    quiet = signatures.change(log, signature, ANN._replace(updates=True), WORDS, "link")
+    quiet = signatures.store_change(log, signature, ANN._replace(updates=True), WORDS, "link")
     assert quiet.review is Review.APPROVED
-    loud = signatures.change(log, signature, ANN._replace(name="Buy Now"), WORDS, "link")
+    loud = signatures.store_change(log, signature, ANN._replace(name="Buy Now"), WORDS, "link")
     assert (loud.review, loud.counts) == (Review.WAITING, False)
 
 
 def test_of_who_withdraws_only_the_mailbox_is_kept_and_they_can_sign_again(log: Log):
     signature, _ = sign(log)
     signatures.confirm(log, signature, "link")
-    assert signatures.withdraw(log, signature, "link")
-    assert not signatures.withdraw(log, signature, "link")
+    assert signatures.mark_withdrawn(log, signature, "link")
+    assert not signatures.mark_withdrawn(log, signature, "link")
     gone = signatures.one(log, signature.id)
     assert (gone.status, gone.entry) == (SignatureStatus.WITHDRAWN, SignatureEntry(""))
-    assert signatures.change(log, gone, ANN, WORDS, "link") == gone
+    assert signatures.store_change(log, gone, ANN, WORDS, "link") == gone
     later(log, hours=25)
     again, kind = sign(log)
     assert (kind, again.id, again.status) == (
@@ -168,7 +168,7 @@ def test_who_has_withdrawn_signs_nothing_whatever_strangers_type(log: Log):
     signature, _ = sign(log)
     signatures.confirm(log, signature, "link")
     assert signatures.departures(log).withdrew == {}
-    signatures.withdraw(log, signature, "link")
+    signatures.mark_withdrawn(log, signature, "link")
     assert set(signatures.departures(log).withdrew) == {"ann@x.example"}
     later(log, days=2)
     typed, _ = sign(log, entry=ANN._replace(name="Somebody Else"))
@@ -189,9 +189,9 @@ def test_who_agreed_to_be_named_and_no_longer_does_is_known(log: Log):
     signature, _ = sign(log, entry=ANN._replace(publish=False))
     signatures.confirm(log, signature, "link")
     assert signatures.departures(log).unnamed == set()
-    named = signatures.change(log, signature, ANN, WORDS, "link")
+    named = signatures.store_change(log, signature, ANN, WORDS, "link")
     assert signatures.departures(log).unnamed == set()
-    signatures.change(log, named, ANN._replace(publish=False), WORDS, "link")
+    signatures.store_change(log, named, ANN._replace(publish=False), WORDS, "link")
     assert signatures.departures(log).unnamed == {"ann@x.example"}
     with log.writing():
         signatures.review(log, signature.id, Review.HIDDEN, "a person")
