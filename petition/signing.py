@@ -64,6 +64,11 @@ _LINK = re.compile(
 # What mail programs and sites make a link of by themselves; not `J.R.R.Tolkien`.
 _BARE_LINK = re.compile(r"@|\w{2}\.(?:[a-zа-яёіїєґ]{2,}|[A-ZА-ЯЁІЇЄҐ]{2,})\b")
 _UNSEEN_KINDS = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
+_FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing
+# Addresses of programs, which get no automatic mail (RFC 3834 2).
+_OF_A_PROGRAM = re.compile(
+    r"(?:owner-.+|.+-(?:owner|request|bounces)|bounces?[+=-].+|mailer-daemon)@", re.IGNORECASE
+)
 _OF_LINKS = re.compile(r"[:/@<>\[\](){}|\\#?&=%]")
 
 
@@ -264,8 +269,9 @@ class SigningDesk:
     def _is_barred(self, mailbox: Mailbox) -> bool:
         """Whether an address must not be written to."""
         address = mailbox.addr_spec
-        is_own = any(is_of(address, own) for own in self.own_addresses)
-        return is_own or is_suppressed(self.log, address) or address in Forgotten(self.log)
+        if any(is_of(address, own) for own in self.own_addresses) or _OF_A_PROGRAM.match(address):
+            return True
+        return is_suppressed(self.log, address) or address in Forgotten(self.log)
 
     # ---- the mails
 
@@ -399,7 +405,9 @@ def _cleaned(field: str, text: str) -> str:
         raise SignRefused(field, "too_long")
     seen = UNSEEN.sub(" ", unicodedata.normalize("NFC", text))
     shown = "".join(
-        one for one in seen if one in _JOINERS or unicodedata.category(one) not in _UNSEEN_KINDS
+        one
+        for one in seen
+        if one in _JOINERS or not (one in _FILLERS or unicodedata.category(one) in _UNSEEN_KINDS)
     )
     # A cell that begins with one of these is a formula to a spreadsheet.
     cleaned = " ".join(_stacked(shown).split()).strip(_JOINERS).lstrip("=+-@ ")

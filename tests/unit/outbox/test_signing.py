@@ -145,6 +145,19 @@ def test_nobody_is_written_to_who_must_not_be(desk):
     assert waiting(desk) == []
 
 
+@pytest.mark.parametrize(
+    "address", ["owner-list@x.example", "list-request@x.example", "bounces+ann=x@y.example"]
+)
+def test_a_program_gets_no_mail(desk, address):
+    sign(desk, address)
+    assert service.due(desk.log, 9) == []
+
+
+def test_a_name_that_shows_nothing_is_none():
+    with pytest.raises(SignRefused):
+        entry_of({"name": "\u3164\u115f\u2800"})
+
+
 @pytest.mark.parametrize("address", ["", "x", "a@b", "a@x.example, b@x.example", "a" * 10**6])
 def test_what_is_no_address_is_refused(desk, address):
     with pytest.raises(SignRefused) as refused:
