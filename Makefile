@@ -1,4 +1,4 @@
-# Commands for people: `make demo` and `make demo-answers` show what petition does, `make test`
+# Commands for people: `make demo` and the others of that name show what petition does, `make test`
 # proves it. Each sets up .venv by itself; none needs another.
 
 # Every process of a test would compile petition anew.
@@ -12,8 +12,8 @@ EXTRAS := dkim,holidays,keyring,pdf,pictures,postgres,publish,serve
 DEMO := build/demo
 FRESH_EXAMPLE = rm -rf $(DEMO) && mkdir -p $(DEMO) && cp -R petition.toml letters annex *.csv $(DEMO)/
 
-.PHONY: demo demo-answers demo-approval docs pictures test test-slow test-all test-fast page-checkers \
-	windows-python completions dist try-wheel release lock lint format clean
+.PHONY: demo demo-answers demo-sign demo-approval docs pictures test test-slow test-all test-fast \
+	page-checkers windows-python completions dist try-wheel release lock lint format clean
 
 demo: .venv/installed
 	@$(FRESH_EXAMPLE)
@@ -23,6 +23,12 @@ demo: .venv/installed
 demo-answers: .venv/installed
 	@$(FRESH_EXAMPLE)
 	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo_answers.sh $(BIN)/petition $(DEMO) \
+		$(BIN)/python
+
+# People sign, one withdraws, and the letter is read in public.
+demo-sign: .venv/installed-web
+	@$(FRESH_EXAMPLE)
+	@env -u PETITION_SMTP_HOST -u PETITION_DATABASE sh scripts/demo_sign.sh $(BIN)/petition $(DEMO) \
 		$(BIN)/python
 
 # A second person approves, or says no.
@@ -111,6 +117,10 @@ format: .venv/installed-dev
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) -e .
+	@touch $@
+
+.venv/installed-web: .venv/installed pyproject.toml constraints.txt
+	$(PIP) -e '.[publish,serve]'
 	@touch $@
 
 # A venv's own pip may be older than 25.1, the first one that knows dependency groups.

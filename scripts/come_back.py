@@ -1,23 +1,26 @@
-"""Writes what could come back to the letters of the example: for `make demo-answers`.
+"""Writes what could come back to the letters of the example, for the demos.
 
-An acknowledgement by a program, a bounce and an offer of a meeting go into the Maildir `answers` of
-a campaign folder, as answers to the letters that its sandbox has kept.
+An acknowledgement by a program, a bounce and an offer of a meeting, or those of them that are
+named, go into the Maildir `answers` of a campaign folder, as answers to the letters that its
+sandbox has kept.
 """
 
 import email
 import email.policy
 import sys
+from collections.abc import Sequence
 from email.message import EmailMessage
 from pathlib import Path
 
 ANSWERS = "answers@campaign-kazakhstan.example"
 
 
-def come_back(root: Path) -> None:
+def come_back(root: Path, names: Sequence[str] = ()) -> None:
     """Write the mails.
 
     Args:
         root: The campaign folder, whose letters were sent to the sandbox.
+        names: Which of them: acknowledgement, bounce, offer; none: all.
     """
     letters = {}
     for path in (root / "outbox" / "new").iterdir():
@@ -26,13 +29,13 @@ def come_back(root: Path) -> None:
     maildir = root / "answers"
     for name in ("cur", "new", "tmp"):
         (maildir / name).mkdir(parents=True, exist_ok=True)
-    mails = (
-        acknowledgement(letters["eleanor.hartwell"]),
-        bounce(letters["siobhan.odowd"]),
-        offer(letters["joerg.weissenfels"]),
-    )
-    for number, mail in enumerate(mails, 1):
-        (maildir / "new" / f"{number}.example").write_bytes(bytes(mail))
+    mails = {
+        "acknowledgement": acknowledgement(letters["eleanor.hartwell"]),
+        "bounce": bounce(letters["siobhan.odowd"]),
+        "offer": offer(letters["joerg.weissenfels"]),
+    }
+    for name in names or mails:
+        (maildir / "new" / f"{name}.example").write_bytes(bytes(mails[name]))
 
 
 def _reply(letter: EmailMessage, subject: str, text: str, name: str) -> EmailMessage:
@@ -93,4 +96,4 @@ Subject: open letter
 
 
 if __name__ == "__main__":
-    come_back(Path(sys.argv[1]))
+    come_back(Path(sys.argv[1]), sys.argv[2:])

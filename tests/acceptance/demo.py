@@ -22,7 +22,8 @@ def made(target: str, campaign: SmallCampaign, programs: Path | None = None) -> 
     folder = os.path.relpath(campaign.root, ROOT)
     done = subprocess.run(
         [
-            *("make", "--no-print-directory", "-o", ".venv/installed", target),
+            *("make", "--no-print-directory", "-o", ".venv/installed", "-o", ".venv/installed-web"),
+            target,
             f"BIN={programs or Path(sys.executable).parent}",
             f"DEMO={folder}",
         ],
