@@ -182,6 +182,8 @@ def petition(
 ) -> None:
     """Send an open letter to each person, and know what became of each copy."""
     if folder is not None:
+        # `--print-schedule` names the program, which may have been called by a relative path.
+        sys.argv[0] = str(Path(sys.argv[0]).absolute())
         try:
             os.chdir(folder)
         except (OSError, ValueError) as fault:

@@ -1,5 +1,6 @@
 """petition send --at and [pace] grace: what was confirmed goes then, and nothing before."""
 
+import os
 import re
 import shlex
 import signal
@@ -199,6 +200,24 @@ def test_systemd_expands_nothing_in_the_schedule(tmp_path: Path):
     program = [word for word in words[:at] if not word.startswith("-") or word == "-P"]
     assert program[-1] == "petition"  # python -P -m petition
     assert sys.executable in program
+
+
+def test_the_schedule_names_a_program_that_was_called_by_a_relative_path(tmp_path: Path):
+    campaign = SmallCampaign.at(tmp_path / "campaign")
+    installed = Path(sys.executable).with_name("petition")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "petition").symlink_to(installed)
+    words = "bin/petition -C campaign send open-letter --at 09:00 --print-schedule"
+    done = subprocess.run(
+        words.split(),
+        cwd=tmp_path,
+        env={**os.environ, **campaign.environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    asked = shlex.split(done.stdout)
+    assert asked[asked.index("-C") - 1] == str(installed.resolve())
 
 
 def test_what_only_the_environment_says_is_not_scheduled(campaign: SmallCampaign):
