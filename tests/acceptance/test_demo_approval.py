@@ -5,10 +5,13 @@ import email.policy
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.demo import made
 from tests.acceptance.small import SmallCampaign
 
 
+@pytest.mark.slow
 def test_the_letter_goes_once_it_is_approved(tmp_path: Path):
     campaign = SmallCampaign(tmp_path / "demo")
     said = made("demo-approval", campaign)

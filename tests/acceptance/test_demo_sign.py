@@ -6,6 +6,8 @@ import email.policy
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.demo import made
 from tests.acceptance.small import SmallCampaign
 
@@ -14,6 +16,7 @@ WITHDREW = "Nora Whitcombe"  # who signed with the form
 ANSWER = "I can receive Mr Zhagiparov on Thursday at ten, for an hour."
 
 
+@pytest.mark.slow
 def test_the_letter_and_the_site_name_whoever_signed_and_not_who_withdrew(tmp_path: Path):
     campaign = SmallCampaign(tmp_path / "demo")
     made("demo-sign", campaign)

@@ -276,6 +276,7 @@ def test_the_pages_load_nothing_and_run_nothing(stand):
         assert "nobody receives anything" in page.text  # it is a rehearsal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", WORDS)
 def test_the_form_and_the_mail_speak_the_readers_language(stand, language):
     page = sign(stand.base, Accept_Language=language)
