@@ -64,6 +64,7 @@ _LEAST_SECONDS = 3  # nobody has filled in the form before
 _MOST_SECONDS = 24 * 3_600  # for which a form can be sent
 _EXPIRY_SECONDS = 3_600.0  # between two looks for entries that nobody confirmed
 _AWAY_SECONDS = "120"
+_ANSWER_SECONDS = 0.5  # at the least: an address that is new takes longer to write than a known one
 
 _HEADERS = headers_for(STYLE, "img-src data:; ")
 
@@ -191,6 +192,7 @@ class Signing:
             status, notice = (429, "busy") if seconds else (200, "")
         if not notice and entry and not faults:
             desk, wording = self._desk, self._desk.wording(pages.language)
+            answers_at = time.monotonic() + _ANSWER_SECONDS
             try:
                 await self._log.write(
                     lambda log: replace(desk, log=log).sign(mailbox.addr_spec, entry, wording, HOW)
@@ -198,6 +200,7 @@ class Signing:
             except LogLate:
                 status, notice = 503, "later"
             else:
+                await asyncio.sleep(answers_at - time.monotonic())
                 self._note("POST 200: the form")
                 return _page(pages.sent(mailbox.readable), pages.language)
         minutes = max(1, math.ceil(seconds / 60))
