@@ -101,7 +101,7 @@ class _Threads:
         self._used: dict[str, float] = {}
         self._alone = 0.0
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:
