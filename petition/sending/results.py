@@ -21,12 +21,13 @@ from petition.sending.circuit_breaker import (
     Slowing,
 )
 from petition.sending.prefetch import Prefetch
+from petition.sending.retry import RetrySchedule
 from petition.sending.route import Route
 from petition.smtp.conversation import Transaction
 from petition.smtp.replies import Outcome, Verdict
 
 HINDERED_IN_ALL = 50  # copies that cannot be put together on this machine
-STATE_OF = {
+_STATE_OF = {
     Outcome.SENT: State.SENT,
     Outcome.DEFERRED: State.DEFERRED,
     Outcome.FAILED: State.FAILED,
@@ -35,6 +36,27 @@ STATE_OF = {
 }
 
 _DEFERRED, _QUEUED = State.DEFERRED, State.QUEUED
+
+
+def ending_of(
+    verdict: Verdict,
+    retry: RetrySchedule,
+    attempts: int,
+    first: datetime | None,
+    clock: Callable[[], datetime],
+) -> tuple[State, str, datetime | None]:
+    """What an attempt came to: the state, the reason, and when a deferred one is due.
+
+    `attempts` and the moment of the `first` one (None: this is it) are those before it.
+    """
+    state = _STATE_OF[verdict.outcome]
+    reason = "" if verdict.is_sent else verdict.reason  # there the reply says it all
+    if state is not _DEFERRED:
+        return state, reason, None
+    now = clock()
+    if due := retry.due(attempts, first or now, now):
+        return state, reason, due
+    return State.FAILED, f"deferred for {retry.given_up_after}", None
 
 
 class Results:
@@ -108,14 +130,11 @@ class Results:
         self, copy: Copy, date: datetime, done: Transaction, verdict: Verdict
     ) -> CopyOutcome:
         """What the log keeps of a transaction."""
-        reply, state, due = verdict.reply, STATE_OF[verdict.outcome], None
+        reply = verdict.reply
+        state, reason, due = ending_of(
+            verdict, self._route.retry, copy.attempts, copy.waiting_since, self._clock
+        )
         is_attempt = state is not _QUEUED
-        reason = "" if verdict.is_sent else verdict.reason  # there the reply says it all
-        if state is _DEFERRED:
-            now, retry = self._clock(), self._route.retry
-            due = retry.due(copy.attempts, copy.waiting_since or now, now)
-            if due is None:
-                state, reason = State.FAILED, f"deferred for {retry.given_up_after}"
         if done.also_refused:
             refused = [f"the server refused {who}: {said}" for who, said in done.also_refused]
             reason = "; ".join(filter(None, [reason, *refused]))

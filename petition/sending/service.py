@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from typing import NamedTuple
 
 from petition.errors import LogBusy, LogUnusable, ServerTrouble
@@ -20,7 +19,7 @@ from petition.outbox.committer import on_thread
 from petition.outbox.log import Log
 from petition.outbox.service import ServiceMail, ServiceOutcome
 from petition.outbox.states import State
-from petition.sending.results import STATE_OF
+from petition.sending.results import ending_of
 from petition.sending.route import Route
 from petition.sending.sender import first_of
 from petition.smtp.conversation import Transaction
@@ -171,19 +170,16 @@ async def _send(
     done = await session.transact(route.outgoing(email, log.clock()), permit)
     if done.fault:
         raise done.fault
-    outcome = _outcome(mail, done, route, log.clock())
+    outcome = _outcome(mail, done, route, log)
     await on_thread(service.record, log, mail, owner, outcome)
     return ServiceResult(mail, outcome.state, outcome.reply or outcome.reason)
 
 
-def _outcome(mail: ServiceMail, done: Transaction, route: Route, now: datetime) -> ServiceOutcome:
-    verdict = done.verdict
-    reply, state, due = verdict.reply, STATE_OF[verdict.outcome], None
-    reason = "" if verdict.is_sent else verdict.reason
-    if state is State.DEFERRED:
-        due = route.retry.due(mail.attempts, mail.waiting_since or now, now)
-        if due is None:
-            state, reason = State.FAILED, f"deferred for {route.retry.given_up_after}"
+def _outcome(mail: ServiceMail, done: Transaction, route: Route, log: Log) -> ServiceOutcome:
+    verdict, reply = done.verdict, done.verdict.reply
+    state, reason, due = ending_of(
+        verdict, route.retry, mail.attempts, mail.waiting_since, log.clock
+    )
     return ServiceOutcome(
         state,
         charge=state is not State.QUEUED,
