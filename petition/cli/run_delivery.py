@@ -5,12 +5,10 @@ Whatever happens to the terminal, nothing here may raise: letters are on their w
 
 import asyncio
 import math
-import os
-import socket
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime
 from functools import partial
@@ -247,12 +245,11 @@ def deliver_service(prepared: Prepared, secrets: Secrets, *, owns_log: bool) -> 
     """
     sent: list[ServiceResult] = []
     owner = uuid.uuid4().hex if owns_log else None
-    name = f"{socket.gethostname()}:{os.getpid()}"
 
     async def send() -> None:
         async with reachable(prepared.server, prepared.campaign.root) as server:
             route = _route(prepared, server, secrets)
-            await send_waiting(prepared.log, route, name, sent.append, owner=owner)
+            await send_waiting(prepared.log, route, sent.append, owner=owner)
 
     run_loop(send())
     return sent
@@ -281,10 +278,8 @@ async def _deliver(
         )
         _obey_signals(mailer, note)
         try:
-            async with (
-                _service_mails_beside(prepared, route, run.owner, note),
-                _without_who_withdraws(prepared, mailer),
-            ):
+            works = _works_beside(prepared, mailer, route, run.owner, note)
+            async with _beside(prepared.log.url, works):
                 if wait:
                     noting = partial(_note_wait, note)
                     return await mailer.deliver_all(prepared.comparison.to_send, noting, until)
@@ -295,52 +290,59 @@ async def _deliver(
                 await _record_late(prepared.log.url, run, note)
 
 
-@asynccontextmanager
-async def _service_mails_beside(
-    prepared: Prepared, route: Route, owner: str, note: Callable[[str], None]
-) -> AsyncIterator[None]:
-    """Send service messages as well while the block runs: nobody else can."""
+def _works_beside(
+    prepared: Prepared, mailer: Mailer, route: Route, owner: str, note: Callable[[str], None]
+) -> Iterator[Callable[[Log, asyncio.Event], Awaitable[None]]]:
+    """What is done beside the letters of a run, which alone can do it."""
     if not prepared.campaign.settings.has_service_mails:
-        yield
         return
-    stopped = asyncio.Event()
 
-    async def send() -> None:
-        log = await on_thread(Log, prepared.log.url)
-        try:
-            await keep_sending(log, route, "", stopped, note, owner=owner)
-        finally:
-            await on_thread(log.close)
+    async def send_service_mails(log: Log, stopped: asyncio.Event) -> None:
+        await keep_sending(log, route, stopped, note, owner=owner)
 
-    sending = asyncio.create_task(send())
-    try:
-        yield
-    finally:
-        stopped.set()
-        await sending
+    yield send_service_mails
+    if prepared.plan.frozen.document["signatories"]["published"]:
+        yield partial(_leave_out_who_withdraws, prepared, mailer)
 
 
 @asynccontextmanager
-async def _without_who_withdraws(prepared: Prepared, mailer: Mailer) -> AsyncIterator[None]:
-    """Have the run go on without a name that is taken out of the letter while the block runs."""
-    has_names = bool(prepared.plan.frozen.document["signatories"]["published"])
-    if not (has_names and prepared.campaign.settings.has_service_mails):
-        yield
-        return
+async def _beside(
+    url: str, works: Iterable[Callable[[Log, asyncio.Event], Awaitable[None]]]
+) -> AsyncIterator[None]:
+    """Do this as well while the block runs, each over a connection of its own, until an event."""
     stopped = asyncio.Event()
-    looking = asyncio.create_task(_keep_looking(prepared, mailer, stopped))
+
+    async def do(work: Callable[[Log, asyncio.Event], Awaitable[None]]) -> None:
+        with suppress(LogUnusable):  # then the run itself cannot go on either, and says so
+            async with _another_connection(url) as log:
+                await work(log, stopped)
+
+    doing = [asyncio.create_task(do(work)) for work in works]
     try:
         yield
     finally:
         stopped.set()
-        await looking
+        await asyncio.gather(*doing)
 
 
-async def _keep_looking(prepared: Prepared, mailer: Mailer, stopped: asyncio.Event) -> None:
+@asynccontextmanager
+async def _another_connection(url: str) -> AsyncIterator[Log]:
+    """The log over a connection of its own, for other threads."""
+    log = await on_thread(Log, url)
+    try:
+        yield log
+    finally:
+        await on_thread(log.close)
+
+
+async def _leave_out_who_withdraws(
+    prepared: Prepared, mailer: Mailer, log: Log, stopped: asyncio.Event
+) -> None:
+    """Have the run go on without a name that is taken out of the letter meanwhile."""
     which, known = (prepared.letter, prepared.plan.revision), prepared.plan.frozen.hash
     while not stopped.is_set():
         with suppress(LogUnusable):  # then the run itself cannot go on either
-            letter = await on_thread(_frozen_otherwise, prepared.log.url, *which, known)
+            letter = await on_thread(_frozen_otherwise, log, *which, known)
             if letter:
                 known, text = letter.hash, Frozen.from_json(letter.document)
                 signer, files = Signer(prepared.log.key), prepared.examined.files
@@ -348,10 +350,9 @@ async def _keep_looking(prepared: Prepared, mailer: Mailer, stopped: asyncio.Eve
         await first_of(_LOOK_SECONDS, stopped)
 
 
-def _frozen_otherwise(url: str, letter: str, revision: int, known: str) -> FrozenLetter | None:
+def _frozen_otherwise(log: Log, letter: str, revision: int, known: str) -> FrozenLetter | None:
     """A letter as the log has it now; None: it is as it was."""
-    with Log(url) as log:
-        return log.frozen(letter, revision) if log.frozen_hash(letter, revision) != known else None
+    return log.frozen(letter, revision) if log.frozen_hash(letter, revision) != known else None
 
 
 async def _record_late(url: str, run: Run, note: Callable[[str], None]) -> None:
@@ -467,7 +468,6 @@ class ServiceRun:
         self._root = root
         self._tell = tell
         self._secrets = _secrets(server, settings.dkim, root)
-        self._name = f"{socket.gethostname()}:{os.getpid()}"  # for people, beside workers
 
     def send_now(self) -> None:
         """Send what waits, unless another process does that; ServerTrouble if that fails."""
@@ -478,19 +478,16 @@ class ServiceRun:
     async def _send_now(self, log: Log) -> None:
         async with reachable(self._server, self._root) as server:
             route = self._route(server)
-            what = log, route, self._name, self._tell
-            while await send_waiting(*what) not in {None, State.QUEUED}:
+            while await send_waiting(log, route, self._tell) not in {None, State.QUEUED}:
                 pass
 
     async def keep_sending(self, stopped: asyncio.Event, note: Callable[[str], None]) -> None:
         """Send what comes until `stopped`; `note` gets what prevents it, once."""
-        async with reachable(self._server, self._root) as server:
-            log = await on_thread(Log, self._url)
-            try:
-                route = self._route(server)
-                await keep_sending(log, route, self._name, stopped, note, self._tell)
-            finally:
-                await on_thread(log.close)
+        async with (
+            reachable(self._server, self._root) as server,
+            _another_connection(self._url) as log,
+        ):
+            await keep_sending(log, self._route(server), stopped, note, self._tell)
 
     def _route(self, server: Server) -> Route:
         return Route(

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack, suppress
@@ -35,7 +34,7 @@ from petition.outbox.known_logs import doubt_of
 from petition.outbox.log import Log, is_there
 from petition.outbox.run import CopyOutcome, record_late
 from petition.outbox.states import State
-from petition.outbox.workers import companion, join, keep_servers_time, membership
+from petition.outbox.workers import companion, join, keep_servers_time, membership, process_name
 from petition.sending.circuit_breaker import CopyResult, Slowed
 from petition.sending.dispatch import LetterUnusable
 from petition.sending.sender import first_of
@@ -64,7 +63,7 @@ class _Process:
     once: bool
     this_log: bool
     as_json: bool
-    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    name: str = field(default_factory=process_name)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     worker: Worker | None = None
     jobs: "Jobs | None" = None

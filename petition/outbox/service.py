@@ -41,6 +41,11 @@ class ServiceMail(NamedTuple):
     data: bytes
     seen: str  # when it was last changed, as the log keeps it
 
+    @property
+    def domain(self) -> str:
+        """The domain of its mailbox."""
+        return self.mailbox.rpartition("@")[2]
+
 
 class ServiceOutcome(NamedTuple):
     """What became of an attempt to send a service message."""

@@ -16,7 +16,9 @@ shared rate are given by the server's clock and returned as a delay, so that the
 machines need not agree.
 """
 
+import os
 import re
+import socket
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,6 +80,11 @@ def join(log: Log) -> bool:
     if has_joined:
         log.refuse_closed()
     return has_joined
+
+
+def process_name() -> str:
+    """What people know this process by beside others that send."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def keep_servers_time(log: Log) -> None:

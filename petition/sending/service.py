@@ -26,13 +26,13 @@ from petition.smtp.conversation import Transaction
 from petition.smtp.session import Session
 
 _AT_ONCE = 50  # mails of one batch
-# A batch without a run is over soon, and waits for the pace outside of it: no `send` can begin
-# while it lasts, and gives up after some seconds (outbox/database.py).
+# A batch without a run is over soon, and waits for the pace outside of it: a `send` that begins
+# meanwhile waits for it, and gives up after some seconds (outbox/database.py).
 _BATCH_SECONDS = 1.0
-_SOON = 0.1
+_SOON = 0.1  # seconds of waiting for the pace that a batch may hold
 _BETWEEN_SECONDS = 0.25  # batches, which is when a `send` can begin
-LOOK_SECONDS = 1.0  # between two looks for what waits
-LONGEST_PAUSE = 300.0  # while the server or the log is away
+_LOOK_SECONDS = 1.0  # between two looks for what waits
+_LONGEST_PAUSE = 300.0  # while the server or the log is away
 
 
 class ServiceResult(NamedTuple):
@@ -47,11 +47,11 @@ Tell = Callable[[ServiceResult], None]
 
 
 @contextmanager
-def may_send(log: Log, name: str) -> Iterator[str | None]:
+def may_send(log: Log) -> Iterator[str | None]:
     """Be the one who sends, while the block runs: yields the owner of what is sent.
 
     None: another process is sending letters, and sends service messages too. Beside workers,
-    which do not, the caller is one of them, under a `name` for people.
+    which do not, the caller is one of them.
     """
     with ExitStack() as held:
         try:
@@ -59,7 +59,7 @@ def may_send(log: Log, name: str) -> Iterator[str | None]:
         except LogBusy:
             owner = None
             if log.database.takes_workers and workers.join(log):
-                owner = held.enter_context(workers.membership(log, name))
+                owner = held.enter_context(workers.membership(log, workers.process_name()))
         else:
             owner = uuid.uuid4().hex
         yield owner
@@ -68,7 +68,6 @@ def may_send(log: Log, name: str) -> Iterator[str | None]:
 async def keep_sending(
     log: Log,
     route: Route,
-    name: str,
     stopped: asyncio.Event,
     note: Callable[[str], None],
     tell: Tell = lambda _: None,
@@ -78,46 +77,50 @@ async def keep_sending(
     """Send what waits, and what comes, until `stopped`.
 
     The log, which needs a connection of its own, is used on other threads. `owner` is that of the
-    run beside whose letters they are sent; otherwise `name` is as in `may_send`. `note` gets the
-    trouble that prevents it, once for each.
+    run beside whose letters they are sent; without one they are sent as `may_send` allows. `note`
+    gets the trouble that prevents it, once for each.
     """
-    pause, noted = LOOK_SECONDS, ""
+    pause, noted = _LOOK_SECONDS, ""
     while not stopped.is_set():
         try:
-            result = await send_waiting(log, route, name, tell, owner=owner, stopped=stopped)
+            result = await send_waiting(log, route, tell, owner=owner, stopped=stopped)
             noted = noted if result is None else ""
-            is_put_off, usual = result is State.QUEUED, _BETWEEN_SECONDS if result else LOOK_SECONDS
+            is_put_off, usual = (
+                result is State.QUEUED,
+                _BETWEEN_SECONDS if result else _LOOK_SECONDS,
+            )
         except (ServerTrouble, LogUnusable) as fault:
-            is_put_off, usual = True, LOOK_SECONDS
+            is_put_off, usual = True, _LOOK_SECONDS
             if noted != (noted := fault.what):
                 note(f"Service messages wait: {fault.what}. {fault.hint}.")
-        pause = min(max(2 * pause, LOOK_SECONDS), LONGEST_PAUSE) if is_put_off else usual
+        pause = min(max(2 * pause, _LOOK_SECONDS), _LONGEST_PAUSE) if is_put_off else usual
         await first_of(pause, stopped)
 
 
 async def send_waiting(
     log: Log,
     route: Route,
-    name: str,
     tell: Tell = lambda _: None,
     *,
     owner: str | None = None,
     stopped: asyncio.Event | None = None,
 ) -> State | None:
-    """Send a batch of what waits; returns what the last mail came to, None: there was none.
+    """Send a batch of what waits; returns what the last mail came to.
 
-    Queued: the daily cap is reached, or the server wants no more for now. OpeningTrouble: there is
-    no connection to the server, and all of them wait as before. Arguments as in `keep_sending`.
+    None: nothing was tried, as none waits, another process sends, or `stopped` is set. Queued: the
+    daily cap is reached, the server wants no more for now, or the mail was changed meanwhile.
+    OpeningTrouble: there is no connection to the server, and all of them wait as before. Arguments
+    as in `keep_sending`.
     """
     stopped = stopped or asyncio.Event()
-    if not (first := await on_thread(service.due, log, 1)):
-        return None
     if owner is not None:
         return await _send_batch(log, route, owner, tell, stopped)
+    if not (first := await on_thread(service.due, log, 1)):
+        return None
     if (delay := _delay(route, first[0])) > 0:
         await first_of(delay, stopped)
     held = ExitStack()
-    own = await on_thread(held.enter_context, may_send(log, name))
+    own = await on_thread(held.enter_context, may_send(log))
     try:
         ends = time.monotonic() + _BATCH_SECONDS
         return await _send_batch(log, route, own, tell, stopped, ends) if own else None
@@ -137,8 +140,8 @@ async def _send_batch(
     state: State | None = None
     try:
         for mail in await on_thread(service.due, log, _AT_ONCE):
-            is_late = ends is not None and (time.monotonic() > ends or _delay(route, mail) > _SOON)
-            if stopped.is_set() or (is_late and state is not None):
+            must_end = ends is not None and (time.monotonic() > ends or _delay(route, mail) > _SOON)
+            if stopped.is_set() or (must_end and state is not None):
                 break
             if session is None or not session.is_open:
                 session = await route.open()
@@ -155,14 +158,14 @@ async def _send_batch(
 
 def _delay(route: Route, mail: ServiceMail) -> float:
     """For how many seconds a mail would wait for its turn now."""
-    return route.pace.delay(mail.mailbox.rpartition("@")[2])
+    return route.pace.delay(mail.domain)
 
 
 async def _send(
     log: Log, route: Route, session: Session, owner: str, mail: ServiceMail
 ) -> ServiceResult:
     email = service_email(mail.mailbox, mail.message_id, mail.data)
-    await route.pace.wait(mail.mailbox.rpartition("@")[2])
+    await route.pace.wait(mail.domain)
 
     async def permit() -> bool:
         return await on_thread(service.mark, log, mail, owner, route.login, route.pace.cap)

@@ -58,7 +58,7 @@ def route(server: ScriptedServer, **pace: object) -> Route:
 
 async def send(log: Log, server: ScriptedServer, **pace: object) -> list[ServiceResult]:
     told: list[ServiceResult] = []
-    await send_waiting(log, route(server, **pace), "test", told.append)
+    await send_waiting(log, route(server, **pace), told.append)
     return told
 
 
@@ -143,7 +143,7 @@ async def test_beside_workers_one_more_sends(postgres):
         make_tables(log)
         assert join(worker)
         write(log, "ann")
-        with may_send(log, "test") as owner:
+        with may_send(log) as owner:
             assert owner is not None
         async with ScriptedServer() as server:
             assert [one.state for one in await send(log, server)] == [State.SENT]
@@ -158,7 +158,7 @@ async def test_a_server_that_is_away_is_waited_for(log):
         await send(log, server)
     noted: list[str] = []
     stopped = asyncio.Event()
-    running = asyncio.create_task(keep_sending(log, route(server), "test", stopped, noted.append))
+    running = asyncio.create_task(keep_sending(log, route(server), stopped, noted.append))
     await until(lambda: noted)
     stopped.set()
     await running
@@ -169,7 +169,7 @@ async def test_a_server_that_is_away_is_waited_for(log):
 async def test_what_comes_is_sent_until_it_is_stopped(log):
     stopped = asyncio.Event()
     async with ScriptedServer() as server:
-        running = asyncio.create_task(keep_sending(log, route(server), "test", stopped, print))
+        running = asyncio.create_task(keep_sending(log, route(server), stopped, print))
         with Log(log.url) as other:
             write(other, "ann")
             await until(lambda: server.accepted)
@@ -191,7 +191,7 @@ async def test_a_send_can_begin_while_mails_keep_to_a_slow_pace(log):
 
     async with ScriptedServer() as server:
         slow = route(server, rate="1/h")
-        sending = asyncio.create_task(keep_sending(log, slow, "test", stopped, lambda _: None))
+        sending = asyncio.create_task(keep_sending(log, slow, stopped, lambda _: None))
         await until(lambda: len(server.accepted) == 1)
         await asyncio.to_thread(begin)
         stopped.set()
