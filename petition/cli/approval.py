@@ -4,7 +4,7 @@ Nothing is queued before that. What is approved is the text, the list and the se
 `Prepared.bindings`. A rehearsal and a trial need no approval, since nobody receives them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import typer
@@ -25,22 +25,20 @@ from petition.outbox.service import ServiceKind
 from petition.outbox.states import WAITING, State
 from petition.prepare import Prepared
 
-_KIND = [ServiceKind.APPROVAL]
-
 
 class Asking(NamedTuple):
-    """What the caller of `send` said about the approval."""
+    """What the caller of `send` said about the approval, and how mails go from it."""
 
     yes: bool = False  # ask nothing at the terminal
     override: bool = False  # send without it
     reason: str | None = None  # why
     again: bool = False  # mail those once more who have not answered
     attach_book: bool = False  # with all copies
-    owns_log: bool = True  # this process may send
+    owns_log: bool = True  # else it sends mails beside workers
 
     @property
     def options(self) -> list[str]:
-        """Those that were given and say something about an approval."""
+        """Those that were given and ask for something where an approval is needed."""
         given = {
             "--override": self.override,
             "--ask-again": self.again,
@@ -99,8 +97,7 @@ def require(prepared: Prepared, *, is_part: bool = False) -> None:
     if standing is None or not standing.is_released:
         if standing and standing.refused:
             raise _stopped(prepared, standing, is_part=is_part)
-        nothing = "nothing more" if is_part else "nothing"
-        what = f'{nothing} was sent: "{prepared.letter}" is no longer approved'
+        what = f'{_nothing(is_part)} was sent: "{prepared.letter}" is no longer approved'
         raise UsageError(what, "Run the same command again")
 
 
@@ -113,8 +110,8 @@ def settle(
     command: typer.Exit or UsageError, with status 2.
     """
     if not prepared.bindings:
-        for option in asking.options:
-            raise UsageError(f"{option}: this needs no approval", "Omit it")
+        if asking.options:
+            raise UsageError(f"{asking.options[0]}: this needs no approval", "Omit it")
         return None
     found = _found(prepared)
     standing = _deciding(found)
@@ -157,15 +154,18 @@ def _found(prepared: Prepared) -> list[ApprovalStanding]:
 
 
 def _deciding(found: list[ApprovalStanding]) -> ApprovalStanding | None:
-    """The request that decides: one that somebody stopped, or that is granted, or the newest."""
+    """The request that decides: one that somebody stopped, else a granted one; the newest of each.
+
+    Else the newest of all.
+    """
     stopped = [one for one in found if one.refused]
     granted = [one for one in found if one.is_released]
-    return next(iter([*stopped[::-1], *granted[::-1], *found[::-1]]), None)
+    ranked = [*found, *granted, *stopped]
+    return ranked[-1] if ranked else None
 
 
 def _what_counts(standing: ApprovalStanding) -> list[approvals.ApprovalSaid]:
-    is_enough = len(standing.approved) >= standing.request.needed
-    if standing.override and not is_enough:
+    if standing.override and not standing.is_approved:
         return [standing.override]
     return list(standing.approved.values())
 
@@ -184,8 +184,12 @@ def _stopped(
         "Change what they object to, and send again: that asks them anew. Who changes their mind"
         " replies with the code. To send all the same: --override"
     )
-    nothing = "nothing more" if is_part else "nothing"
-    return UsageError(f'{nothing} was sent: "{prepared.letter}" is stopped. {said}', hint)
+    what = f'{_nothing(is_part)} was sent: "{prepared.letter}" is stopped. {said}'
+    return UsageError(what, hint)
+
+
+def _nothing(is_part: bool) -> str:
+    return "nothing more" if is_part else "nothing"
 
 
 def _reason(prepared: Prepared) -> str:
@@ -197,12 +201,19 @@ def _reason(prepared: Prepared) -> str:
 
 
 def _whom(prepared: Prepared) -> str:
-    approval = prepared.campaign.settings.approval
-    boxes = [one.addr_spec for one in approval.by] if approval else []
-    words = ", ".join(boxes)
-    if approval and approval.needed < len(boxes):
+    approval, words = prepared.campaign.settings.approval, _all_of(prepared)
+    if approval and approval.needed < len(approval.by):
         words = f"{approval.needed} of {words}"
     return words
+
+
+def _approvers(prepared: Prepared) -> Sequence[Mailbox]:
+    approval = prepared.campaign.settings.approval
+    return approval.by if approval else ()
+
+
+def _all_of(prepared: Prepared) -> str:
+    return ", ".join(one.addr_spec for one in _approvers(prepared))
 
 
 # ---- asking by mail
@@ -210,8 +221,8 @@ def _whom(prepared: Prepared) -> str:
 
 def _refuse_forgotten(prepared: Prepared) -> None:
     """UsageError if an approver was forgotten: they must not be written to any more."""
-    forgotten, approval = Forgotten(prepared.log), prepared.campaign.settings.approval
-    for one in approval.by if approval else ():
+    forgotten = Forgotten(prepared.log)
+    for one in _approvers(prepared):
         if one.addr_spec in forgotten:
             what = f"nothing was sent: {one.addr_spec} was forgotten, and cannot be asked"
             raise UsageError(what, "Name another approver in [approval] of petition.toml")
@@ -237,29 +248,29 @@ def _go_on_asking(
 ) -> None:
     """Send the mails that wait, of a `send` that was killed; with --ask-again, new ones too."""
     request = standing.request
-    mails = service.mails_about(prepared.log, _KIND, request.id)
+    mails = service.mails_about(prepared.log, [ServiceKind.APPROVAL], request.id)
     waiting = {folded(one.mailbox) for one in mails if one.state in WAITING}
     had = {folded(one.mailbox) for one in mails}
-    again = [one for one in standing.open if asking.again and folded(one) not in waiting]
-    again += [one for one in standing.open if folded(one) not in had and one not in again]
-    if not (again or waiting):
+    settled = waiting if asking.again else had
+    to_mail = [one for one in standing.open if folded(one) not in settled]
+    if not (to_mail or waiting):
         return
-    if again:
+    if to_mail:
         _confirm(prepared, asking)
     secrets = run_delivery.secrets_for(prepared)
-    if again:
+    if to_mail:
         mail = _mail(prepared, asking, plan)
         with prepared.log.writing():
-            _queue(prepared, mail, request, again)
+            _queue(prepared, mail, request, to_mail)
     _send(prepared, secrets, asking)
 
 
 def _confirm(prepared: Prepared, asking: Asking) -> None:
     if not asking.yes:
-        approval = prepared.campaign.settings.approval
-        boxes = ", ".join(one.addr_spec for one in approval.by) if approval else ""
         book = ", with the book of copies and all addresses in it" if asking.attach_book else ""
-        output.confirm(f"Mail {boxes} now, to ask for approval{book}?", "nobody was asked")
+        output.confirm(
+            f"Mail {_all_of(prepared)} now, to ask for approval{book}?", "nobody was asked"
+        )
 
 
 def _whole(prepared: Prepared) -> int:
@@ -282,7 +293,7 @@ def _record(prepared: Prepared, copies: int) -> ApprovalRequest:
         copies=copies,
         through=prepared.server.name if prepared.server else "",
         needed=approval.needed if approval else 0,
-        approvers=[one.addr_spec for one in approval.by] if approval else [],
+        approvers=[one.addr_spec for one in _approvers(prepared)],
         author=system.account_name(),
     )
 
@@ -301,8 +312,7 @@ def _queue(
 ) -> None:
     """Queue the mails to some approvers, in a transaction."""
     log, frozen = prepared.log, prepared.plan.frozen
-    approval = prepared.campaign.settings.approval
-    boxes = {folded(one.addr_spec): one for one in approval.by} if approval else {}
+    boxes = {folded(one.addr_spec): one for one in _approvers(prepared)}
     sender = ServiceSender(frozen.sender, frozen.sender_reply_to)
     date = log.clock()
     for approver in approvers:

@@ -93,12 +93,11 @@ def approval_lines(place: Workspace, standing: ApprovalStanding) -> Iterator[tup
 
 
 def _verdict(standing: ApprovalStanding) -> str:
-    request, number = standing.request, len(standing.approved)
-    needed = f"{number} of {request.needed} needed"
+    needed = f"{len(standing.approved)} of {standing.request.needed} needed"
     if standing.refused:
         return f"stopped by {', '.join(standing.refused)}"
     if standing.is_released:
-        return "it may go: " + ("overridden" if number < request.needed else needed)
+        return "it may go: " + (needed if standing.is_approved else "overridden")
     return f"not yet: {needed}"
 
 

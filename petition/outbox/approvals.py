@@ -92,10 +92,14 @@ class ApprovalStanding:
                 self.approved.setdefault(key, one)
 
     @property
+    def is_approved(self) -> bool:
+        """Whether enough have approved, whatever others said."""
+        return len(self.approved) >= self.request.needed
+
+    @property
     def is_released(self) -> bool:
         """Whether the letter may go."""
-        is_approved = len(self.approved) >= self.request.needed
-        return not self.refused and (is_approved or self.override is not None)
+        return not self.refused and (self.is_approved or self.override is not None)
 
     @property
     def open(self) -> list[str]:
