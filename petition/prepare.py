@@ -240,7 +240,7 @@ def prepare(
     wrong in the files; UsageError if it cannot be done as asked: another hash, nobody chosen.
     """
     campaign_id = campaign_id_of(campaign, log)
-    departed = signatures.departed_since(log, _EVER)
+    departed = signatures.withdrew_or_changed_since(log, _EVER)
     prune_signatories(campaign, log)
     examined = examine(
         campaign,
@@ -315,7 +315,10 @@ def enqueue(
 
     def finish() -> None:
         has_signatories = plan.frozen.document["signatories"]["total"]
-        if has_signatories and signatures.departed_since(log, _EVER) != prepared.departed:
+        if (
+            has_signatories
+            and signatures.withdrew_or_changed_since(log, _EVER) != prepared.departed
+        ):
             what = "somebody who signed has withdrawn or changed that meanwhile"
             raise LogChanged(what, "Nothing was done; look at it again, and send it")
         if plan.loses:
@@ -524,7 +527,7 @@ def _same(old: Frozen, newest: FrozenLetter, now: Frozen, log: Log) -> Frozen | 
     if old.is_same_as(now):
         return old
     fewer = with_fewer_signatories(old, now)
-    is_by_them = fewer and _lost_signatories(old, fewer) <= signatures.departed_since(
+    is_by_them = fewer and _lost_signatories(old, fewer) <= signatures.withdrew_or_changed_since(
         log, newest.frozen_at
     )
     return fewer if is_by_them else None

@@ -254,12 +254,11 @@ class SigningDesk:
         token = signatures.token_of(self.log, signature)
         return f"{page.rstrip('/')}/{token}" if page else ""
 
-    @property
-    def own_addresses(self) -> tuple[str, ...]:
-        """The campaign's own, which sign nothing."""
+    def is_own(self, address: str) -> bool:
+        """Whether an address is one of the campaign's, which sign nothing."""
         sender = self.settings.sender
         own = (sender.from_, sender.reply_to, self.settings.sign.mailto)
-        return tuple(one.addr_spec for one in own if one)
+        return any(is_of(address, one.addr_spec) for one in own if one)
 
     @property
     def _sender(self) -> str:
@@ -269,7 +268,7 @@ class SigningDesk:
     def _is_barred(self, mailbox: Mailbox) -> bool:
         """Whether an address must not be written to."""
         address = mailbox.addr_spec
-        if any(is_of(address, own) for own in self.own_addresses) or _OF_A_PROGRAM.match(address):
+        if self.is_own(address) or _OF_A_PROGRAM.match(address):
             return True
         return is_suppressed(self.log, address) or address in Forgotten(self.log)
 

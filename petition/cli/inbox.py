@@ -158,7 +158,9 @@ class _Post:
 
     def counts(self) -> Counter[State]:
         """What became of the mails about signatures since this was last asked."""
-        found = Counter(one.state for one in self.results if one.mail.kind in signatures.KINDS)
+        found = Counter(
+            one.state for one in self.results if one.mail.kind in signatures.SIGNATURE_MAILS
+        )
         self.results.clear()
         return found
 

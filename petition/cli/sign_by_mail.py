@@ -12,14 +12,14 @@ from petition.inbox import Kind
 from petition.inbox.signing_words import SigningRequest, Stance, asked_in, stance_of
 from petition.merge import signed
 from petition.outbox import service, signatures
-from petition.outbox.inbound import SIGNATURE, Incoming, Received, Taken
-from petition.outbox.signatures import KINDS, SignatureRecord, SignatureStatus
+from petition.outbox.inbound import OF_A_PERSON, SIGNATURE, Incoming, Received, Taken
+from petition.outbox.signatures import SIGNATURE_MAILS, SignatureRecord, SignatureStatus
 from petition.signing import Admission, SigningDesk, SignRefused, entry_of
 
-ASKED, TOLD, CONFIRMED, WITHDREW = "asked", "told", "confirmed", "withdrew"  # what mails change
+# The effects of a mail (`Taken`).
+ASKED, TOLD, CONFIRMED, WITHDREW = "asked", "told", "confirmed", "withdrew"
 DOUBTFUL = "doubtful"  # it changes nothing, and a person must look at it
 _BY_MAIL, _BY_REPLY = "mail", "reply"
-_OF_PEOPLE = frozenset({Kind.ANSWER, Kind.UNSUBSCRIBE})
 
 
 class SignByMail:
@@ -31,12 +31,11 @@ class SignByMail:
 
     def take(self, mail: Received) -> Taken | None:
         """What a mail came to; None: it is about no signature."""
-        is_own = any(is_of(mail.sender, own) for own in self._desk.own_addresses)
-        if not mail.sender or is_own or mail.is_to_many:
+        if not mail.sender or self._desk.is_own(mail.sender) or mail.is_to_many:
             return None
         signature = self._answered(mail)
-        if mail.kind not in _OF_PEOPLE:
-            return signature and Taken(SIGNATURE)
+        if mail.kind not in OF_A_PERSON:
+            return Taken(SIGNATURE) if signature else None
         if signature:
             return self._apply(mail, signature)
         if not self._is_to_sign(mail):
@@ -54,7 +53,11 @@ class SignByMail:
         log = self._desk.log
         for message_id in mail.message_ids:
             about = service.about_of(log, message_id)
-            if about and about[0] in KINDS and (one := signatures.still_there(log, about[1])):
+            if (
+                about
+                and about[0] in SIGNATURE_MAILS
+                and (one := signatures.still_there(log, about[1]))
+            ):
                 yield one
         for code in mail.codes:
             if one := signatures.find(log, code):

@@ -182,7 +182,7 @@ def mails_told(log: Log | None) -> str:
     """What has become of mails to signatories that are not sent; "": all are."""
     counts = Counter[State]()
     for (kind, state), number in (service.counts(log) if log else {}).items():
-        if kind in kept.KINDS and state is not State.SENT:
+        if kind in kept.SIGNATURE_MAILS and state is not State.SENT:
             counts[state] += number
     return ", ".join(f"{counts[state]:,} {state}" for state in sorted(counts))
 

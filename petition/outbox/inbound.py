@@ -64,7 +64,7 @@ _NOBODY: dict[str, Any] = {
 }
 _WORDS_OF_A_REQUEST = 12  # to leave; who writes more has answered too
 _MUST_HAVE_GONE = frozenset({"bounce", "auto-reply", "answer"})
-_OF_A_PERSON = frozenset({"answer", "unsubscribe"})
+OF_A_PERSON = frozenset({"answer", "unsubscribe"})
 _BY_SENDER = frozenset({"answer", "auto-reply", "unsubscribe"})
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -312,7 +312,7 @@ class Incoming:
         self, mail: Received, matched_by: str
     ) -> tuple[ApprovalRequest, Decision] | None:
         """What an approver's mail says to a request; None: it is none."""
-        if mail.kind not in _OF_A_PERSON or not mail.sender:
+        if mail.kind not in OF_A_PERSON or not mail.sender:
             return None
         is_loose = matched_by in {"", "sender"}
         return approvals.judge(

@@ -22,7 +22,7 @@ from petition.outbox.log import Log
 from petition.outbox.service import ServiceKind
 
 UNCONFIRMED_DAYS = 7
-KINDS = [ServiceKind.CONFIRM, ServiceKind.SIGNED]
+SIGNATURE_MAILS = [ServiceKind.CONFIRM, ServiceKind.SIGNED]
 _BETWEEN_MAILS = timedelta(days=1)  # to one address, whoever types it
 
 
@@ -31,7 +31,9 @@ class SignatureStatus(StrEnum):
 
     UNCONFIRMED = "unconfirmed"
     CONFIRMED = "confirmed"
-    WITHDRAWN = "withdrawn"  # only the mailbox is kept, which signs nothing
+    WITHDRAWN = (
+        "withdrawn"  # name and texts are erased; the mailbox signs nothing until it signs anew
+    )
 
 
 class Review(StrEnum):
@@ -133,14 +135,13 @@ def submit(
     A mailbox gets one mail a day. Who has signed already is sent the link to change it, and nothing
     changes: anybody can type an address.
     """
-    key = folded(mailbox)
-    known = log.database.one("signature_of", {"folded": key, "letter": letter})
-    may_mail = not service.mailed_since(log, mailbox, KINDS, _BETWEEN_MAILS)
+    where = {"folded": folded(mailbox), "letter": letter}
+    known = log.database.one("signature_of", where)
+    may_mail = not service.mailed_since(log, mailbox, SIGNATURE_MAILS, _BETWEEN_MAILS)
     if known is None:
-        where = {"letter": letter, "mailbox": mailbox, "folded": key}
-        values = where | {"selector": secrets.token_hex(8)} | _values(log, entry, wording)
-        log.database.run("add_signature", values)
-        signature = _of(log.database.one("signature_of", where))
+        new = where | {"mailbox": mailbox, "selector": secrets.token_hex(8)}
+        log.database.run("add_signature", _kept_values(log, entry, wording) | new)
+        signature = _required(log.database.one("signature_of", where))
         _note(log, signature.id, SignatureStep.SIGNED, how)
         return signature, ServiceKind.CONFIRM if may_mail else None
     signature = _signature(known)
@@ -148,7 +149,7 @@ def submit(
         return signature, ServiceKind.SIGNED if may_mail else None
     if not may_mail:  # a mail with what was said first may be on its way
         return signature, None
-    values = _values(log, entry, wording) | {"id": signature.id, "review": Review.WAITING}
+    values = _kept_values(log, entry, wording) | {"id": signature.id, "review": Review.WAITING}
     log.database.run("change_signature", values)
     log.database.run("sign_again", {"id": signature.id, "now": log.now})
     _note(log, signature.id, SignatureStep.SIGNED, how)
@@ -173,7 +174,7 @@ def find(log: Log, token: str) -> SignatureRecord | None:
 
 def one(log: Log, signature: int) -> SignatureRecord:
     """A signature by its id; LogDamaged if there is none."""
-    return _of(log.database.one("one_signature", {"id": signature}))
+    return _required(log.database.one("one_signature", {"id": signature}))
 
 
 def still_there(log: Log, signature: int) -> SignatureRecord | None:
@@ -221,7 +222,7 @@ def departures(log: Log) -> Departures:
     return Departures(withdrew, frozenset(unnamed), frozenset(hidden))
 
 
-def departed_since(log: Log, since: datetime) -> int:
+def withdrew_or_changed_since(log: Log, since: datetime) -> int:
     """How many have withdrawn, or said something else, since a moment."""
     return int(log.database.value("count_departed", {"since": stamp(since)}))
 
@@ -229,8 +230,8 @@ def departed_since(log: Log, since: datetime) -> int:
 def signs_elsewhere(log: Log, signature: SignatureRecord) -> bool:
     """Whether the same mailbox has confirmed a signature of another letter."""
     return any(
-        one.id != signature.id and one.status is SignatureStatus.CONFIRMED
-        for one in signatures_of(log, signature.mailbox)
+        other.id != signature.id and other.status is SignatureStatus.CONFIRMED
+        for other in signatures_of(log, signature.mailbox)
     )
 
 
@@ -266,8 +267,8 @@ def store_change(
         before = one(log, signature.id)
         if before.status is SignatureStatus.WITHDRAWN or before.entry == entry:
             return before
-        review = before.review if before.entry.shown == entry.shown else Review.WAITING
-        values = _values(log, entry, wording) | {"id": signature.id, "review": review}
+        decision = before.review if before.entry.shown == entry.shown else Review.WAITING
+        values = _kept_values(log, entry, wording) | {"id": signature.id, "review": decision}
         log.database.run("change_signature", values)
         _note(log, signature.id, SignatureStep.CHANGED, how)
         return one(log, signature.id)
@@ -290,38 +291,38 @@ def mark_withdrawn(log: Log, signature: SignatureRecord, how: str) -> bool:
 
 def review(log: Log, signature: int, decision: Review, by: str) -> bool:
     """Approve or hide a signature, in a transaction; False: that was decided before."""
-    values = {"id": signature, "review": decision, "now": log.now}
-    done = log.database.run("review_signature", values) > 0
-    if done:
-        _note(
-            log,
-            signature,
-            SignatureStep.HID if decision is Review.HIDDEN else SignatureStep.APPROVED,
-            by,
-        )
-    return done
+    step = SignatureStep.HID if decision is Review.HIDDEN else SignatureStep.APPROVED
+    return _decide(log, signature, decision, step, by)
 
 
 def merge(log: Log, signature: int, by: str) -> None:
     """Hide a signature that is the same as another one, in a transaction."""
-    values = {"id": signature, "review": Review.HIDDEN, "now": log.now}
-    if log.database.run("review_signature", values):
-        _note(log, signature, SignatureStep.MERGED, by)
+    _decide(log, signature, Review.HIDDEN, SignatureStep.MERGED, by)
+
+
+def _decide(log: Log, signature: int, decision: Review, step: SignatureStep, by: str) -> bool:
+    values = {"id": signature, "review": decision, "now": log.now}
+    done = log.database.run("review_signature", values) > 0
+    if done:
+        _note(log, signature, step, by)
+    return done
 
 
 def expire(log: Log) -> int:
-    """Delete what nobody confirmed for days; returns how many.
+    """Delete what was not confirmed for days; returns how many.
 
-    Of a mailbox that had withdrawn before, that is kept: anybody can type its address anew.
+    One that was confirmed once and then withdrawn is withdrawn again, and counted too: anybody can
+    type its address anew.
     """
     since = {"since": stamp(log.clock() - timedelta(days=UNCONFIRMED_DAYS))}
+    # First without a transaction that writes: this is asked often.
     if not log.database.one("stale_signatures", since):
         return 0
     with log.database.joined(log.writing):
         stale = log.database.all("stale_signatures", since)
         for signature, was_confirmed in stale:
             if was_confirmed:
-                service.drop_about(log, KINDS, signature)
+                service.drop_about(log, SIGNATURE_MAILS, signature)
                 log.database.run("withdraw_signature", {"id": signature, "now": log.now})
             else:
                 delete(log, signature)
@@ -331,13 +332,13 @@ def expire(log: Log) -> int:
 
 def delete(log: Log, signature: int) -> None:
     """Delete a signature, its steps and its mails, in a transaction."""
-    service.drop_about(log, KINDS, signature)
+    service.drop_about(log, SIGNATURE_MAILS, signature)
     log.database.run("drop_signature_events", {"id": signature})
     log.database.run("drop_signature", {"id": signature})
 
 
-def _values(log: Log, entry: SignatureEntry, wording: Wording) -> dict[str, object]:
-    """The values of a signature that its owner decides."""
+def _kept_values(log: Log, entry: SignatureEntry, wording: Wording) -> dict[str, object]:
+    """Keep the wording; returns the values of a signature that its owner decides."""
     kept = {"sha256": wording.sha256, "language": wording.language, "text": wording.text}
     log.database.run("add_wording", kept)
     said = {"publish": int(entry.publish), "updates": int(entry.updates)}
@@ -350,7 +351,7 @@ def _note(log: Log, signature: int, what: SignatureStep, how: str) -> None:
     log.database.run("add_signature_event", values)
 
 
-def _of(row: Row | None) -> SignatureRecord:
+def _required(row: Row | None) -> SignatureRecord:
     with intact():
         if row is None:
             raise LookupError("a signature is missing")

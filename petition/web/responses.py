@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 Handler = Callable[[Request], Awaitable[Response]]
 
 HEADER_LIMIT = 16_384  # bytes of all headers
+AWAY_SECONDS = "120"  # after which to come back, where the log is away (RFC 9110 10.2.3)
 _BODY_SECONDS = 10.0
 
 

@@ -23,7 +23,6 @@ from petition import signing
 from petition.identity import Signer
 from petition.merge import signed
 from petition.outbox import signatures
-from petition.outbox.inbound import is_token
 from petition.outbox.log import Log
 from petition.outbox.signatures import SignatureEntry, SignatureRecord, SignatureStatus
 from petition.sending.sender import first_of
@@ -32,6 +31,7 @@ from petition.web.limits import FormLimits, Proxies
 from petition.web.live import Live
 from petition.web.log_thread import LogLate, LogThread
 from petition.web.responses import (
+    AWAY_SECONDS,
     Handler,
     body_of,
     has_large_headers,
@@ -54,16 +54,15 @@ from petition.web.sign_pages import (
     Typed,
 )
 
-HOW = "form"
-BY_LINK = "link"
+_BY_FORM, _BY_LINK = "form", "link"
+_FORM_TYPE = "application/x-www-form-urlencoded"
 
-_BODY_LIMIT = 32_768  # bytes: five texts of 120 letters take 4 KB at the most
+_BODY_LIMIT = 32_768  # bytes: five texts of 120 letters take less than 8 KB
 _MOST_FIELDS = 20
 _SHOWN_AGAIN = 1_000  # characters of what was typed
 _LEAST_SECONDS = 3  # nobody has filled in the form before
 _MOST_SECONDS = 24 * 3_600  # for which a form can be sent
 _EXPIRY_SECONDS = 3_600.0  # between two looks for entries that nobody confirmed
-_AWAY_SECONDS = "120"
 _ANSWER_SECONDS = 0.5  # at the least: an address that is new takes longer to write than a known one
 
 _HEADERS = headers_for(STYLE, "img-src data:; ")
@@ -138,7 +137,7 @@ class Signing:
                 return found
             cells = found
         if is_own:
-            return await self._own(request, cells)
+            return await self._own(request, pages, cells)
         if request.method == "POST":
             return await self._sign(request, pages, cells)
         return _page(pages.form(self._stamp()), pages.language)
@@ -188,14 +187,16 @@ class Signing:
         status, notice, seconds = 422, self._haste(cells), 0.0
         if not notice and entry and not faults:
             self._warn(request)
-            seconds = self._limits.wait(self._proxies.client(request))
-            status, notice = (429, "busy") if seconds else (200, "")
+            if seconds := self._limits.wait(self._proxies.client(request)):
+                status, notice = 429, "busy"
         if not notice and entry and not faults:
             desk, wording = self._desk, self._desk.wording(pages.language)
             answers_at = time.monotonic() + _ANSWER_SECONDS
             try:
                 await self._log.write(
-                    lambda log: replace(desk, log=log).sign(mailbox.addr_spec, entry, wording, HOW)
+                    lambda log: replace(desk, log=log).sign(
+                        mailbox.addr_spec, entry, wording, _BY_FORM
+                    )
                 )
             except LogLate:
                 status, notice = 503, "later"
@@ -208,7 +209,7 @@ class Signing:
         typed = Typed(_shortened(cells), faults, notice, minutes)
         # Who was too quick need not wait once more; a page that was too old gets a new stamp.
         stamp = cells.get(STAMP, "") if notice in {"early", "busy", "later"} else self._stamp()
-        again = str(math.ceil(seconds)) if seconds else _AWAY_SECONDS
+        again = str(math.ceil(seconds)) if seconds else AWAY_SECONDS
         more = {"Retry-After": again} if status in {429, 503} else {}
         return _page(pages.form(stamp, typed), pages.language, status, more)
 
@@ -235,13 +236,12 @@ class Signing:
 
     # ---- the page of a signature
 
-    async def _own(self, request: Request, cells: dict[str, str]) -> Response:
+    async def _own(self, request: Request, pages: SignPages, cells: dict[str, str]) -> Response:
         token = token_in(request.path_params["token"])
         is_click, method = request.method == "POST", request.method
-        pages = self._pages(request)
         found: _Found | None = None
         try:
-            if is_token(token):
+            if token:
                 found = await self._log.ask(lambda log: _find(log, token))
             if found is None:
                 self._note(f"{method} 404: unknown link")
@@ -251,7 +251,7 @@ class Signing:
                 found, typed, done = await self._do(found, pages, cells)
         except LogLate:
             self._note(f"{method} 503: the log is away")
-            more = {"Retry-After": _AWAY_SECONDS}
+            more = {"Retry-After": AWAY_SECONDS}
             return _page(pages.plain("later", 1), pages.language, 503, more)
         status = 422 if typed else 200
         self._note(f"{method} {status}: a signature{f', {done}' if done else ''}")
@@ -282,10 +282,10 @@ class Signing:
         def carry_out(log: Log) -> _Found:
             own = replace(desk, log=log)
             if what == "change":
-                signed.change(log, before, entry, wording, BY_LINK)
+                signed.change(log, before, entry, wording, _BY_LINK)
             else:
-                signatures.store_change(log, before, entry, wording, BY_LINK)
-                own.confirm(before, BY_LINK)
+                signatures.store_change(log, before, entry, wording, _BY_LINK)
+                own.confirm(before, _BY_LINK)
             return _of(log, signatures.one(log, before.id))
 
         return await self._log.write(carry_out), None, "changed" if what == "change" else "done"
@@ -293,9 +293,6 @@ class Signing:
     @property
     def _desk(self) -> SigningDesk:
         return self._live.now().desk
-
-
-_FORM_TYPE = "application/x-www-form-urlencoded"
 
 
 class _Found(NamedTuple):
@@ -315,7 +312,7 @@ def _of(log: Log, signature: SignatureRecord) -> _Found:
 
 
 def _withdraw(log: Log, signature: SignatureRecord) -> _Found:
-    gone = signed.withdraw(log, signature, BY_LINK) or []
+    gone = signed.withdraw(log, signature, _BY_LINK) or []
     return _Found(signatures.one(log, signature.id), gone)
 
 

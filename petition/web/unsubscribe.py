@@ -35,6 +35,7 @@ from petition.outbox.manual import is_suppressed
 from petition.outbox.models import Copy
 from petition.web.log_thread import WAIT_SECONDS, LogLate, LogThread
 from petition.web.responses import (
+    AWAY_SECONDS,
     Handler,
     body_of,
     has_large_headers,
@@ -112,7 +113,7 @@ class Endpoint:
         language = language_for(accepted, [*known, *self._languages], WORDS)
         more = {"Content-Language": language, "Vary": "Accept-Language"}
         if status == 503:
-            more["Retry-After"] = "120"
+            more["Retry-After"] = AWAY_SECONDS
         return HTMLResponse(self._pages.html(page, language), status, {**HEADERS, **more})
 
     async def _found(self, token: str, *, is_click: bool) -> tuple[int, str, Copy | None, str]:

@@ -136,7 +136,7 @@ def test_what_nobody_confirms_vanishes_with_its_mail(log: Log):
     later(log, days=7.1)
     assert signatures.expire(log) == 1
     assert [one.mailbox for one in signatures.signatures(log)] == ["bea@x.example"]
-    assert service.mails_about(log, signatures.KINDS, kept.id) != []
+    assert service.mails_about(log, signatures.SIGNATURE_MAILS, kept.id) != []
     assert len(service.due(log, 10)) == 1
 
 
@@ -196,5 +196,5 @@ def test_who_agreed_to_be_named_and_no_longer_does_is_known(log: Log):
     with log.writing():
         signatures.review(log, signature.id, Review.HIDDEN, "a person")
     assert signatures.departures(log).hidden == {"ann@x.example"}
-    assert signatures.departed_since(log, utc_now() - timedelta(days=1)) == 1
-    assert signatures.departed_since(log, utc_now() + timedelta(days=1)) == 0
+    assert signatures.withdrew_or_changed_since(log, utc_now() - timedelta(days=1)) == 1
+    assert signatures.withdrew_or_changed_since(log, utc_now() + timedelta(days=1)) == 0
