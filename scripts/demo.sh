@@ -2,11 +2,7 @@
 set -eu
 petition=$1 folder=$2
 
-show() {
-    echo "\$ petition $*"
-    "$petition" -C "$folder" "$@"
-    echo
-}
+. "$(dirname "$0")/show.sh"
 
 show preview open-letter --to kim
 show check

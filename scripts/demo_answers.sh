@@ -2,18 +2,7 @@
 set -eu
 petition=$1 folder=$2 python=$3
 
-show() {
-    printf '$ petition'
-    for word; do  # as it can be typed
-        case $word in
-            *[!A-Za-z0-9./_-]*) printf " '%s'" "$word" ;;
-            *) printf ' %s' "$word" ;;
-        esac
-    done
-    echo
-    "$petition" -C "$folder" "$@"
-    echo
-}
+. "$(dirname "$0")/show.sh"
 
 printf '\n[inbox]\nurl = "maildir:answers"\n\n[privacy]\nkeep = "2 years"\n' >>"$folder/petition.toml"
 show preview open-letter --book book.html

@@ -3,18 +3,7 @@
 set -eu
 petition=$1 folder=$2 python=$3
 
-show() {
-    printf '$ petition'
-    for word; do  # as it can be typed
-        case $word in
-            *[!A-Za-z0-9./_-]*) printf " '%s'" "$word" ;;
-            *) printf ' %s' "$word" ;;
-        esac
-    done
-    echo
-    "$petition" -C "$folder" "$@"
-    echo
-}
+. "$(dirname "$0")/show.sh"
 
 # The pages, at $base while they are open; a web server would be in front of them.
 serving=
