@@ -15,15 +15,10 @@ from petition.campaign.names import (
     quoted,
 )
 from petition.campaign.people import ListJudge, PeopleList, open_people
-from petition.campaign.settings import (
-    LoadedSettings,
-    Settings,
-    TomlLines,
-    load_settings,
-    stand_in_settings,
-)
+from petition.campaign.settings import LoadedSettings, Settings, load_settings, stand_in_settings
 from petition.campaign.signatories import Signatory, count_once, read_signatories
 from petition.campaign.text_file import find_file, unreadable
+from petition.campaign.toml import TomlLines
 from petition.errors import CampaignError, Level, Problem, UsageError
 
 SETTINGS_FILE = "petition.toml"

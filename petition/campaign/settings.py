@@ -1,7 +1,6 @@
-"""petition.toml: its settings, and the line of each key."""
+"""petition.toml: its tables, and the reading of it with everything that is wrong."""
 
 import re
-import tomllib
 from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     ValidationInfo,
@@ -27,129 +24,19 @@ from petition.address import Mailbox, folded
 from petition.campaign import validation as kinds
 from petition.campaign.csv_file import Reading
 from petition.campaign.encoding import encoding_named
-from petition.campaign.holidays import CODE, HOW_TO_WRITE
-from petition.campaign.names import curly_hint, quoted, slug
+from petition.campaign.names import quoted, slug
+from petition.campaign.pace import PaceSettings
 from petition.campaign.text_file import read_text
-from petition.campaign.validation import Faults, KeyPath, fault, read_on
-from petition.errors import PetitionError, Problem
+from petition.campaign.toml import TomlLines, TomlRefused, parse_toml
+from petition.campaign.validation import Faults, KeyPath, SettingsTable, fault, read_on
+from petition.errors import Problem
 from petition.oauth import Account, OAuthClient, hosts_for, misdirected
 
 _LIMIT = 50_000  # characters; ten times the longest petition.toml that makes sense
 _SECRETS = {"password", "passwd", "secret", "token", "client_secret", "refresh_token"}
-
-_SECONDS = {"s": 1, "min": 60, "h": 3600}
+_LONGEST_KEPT = 1200  # months
+_MOST_APPROVERS = 20
 _LISTS = {"recipients": "recipients.csv", "signatories": "signatories.csv"}
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """So many letters in so many seconds."""
-
-    count: int
-    seconds: int
-
-    @property
-    def interval(self) -> float:
-        """Seconds from one to the next."""
-        return self.seconds / self.count
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The rate of "10/s", "20/min" or "500/h"; for pydantic."""
-        found = re.fullmatch(r"([0-9]{1,9})\s*/\s*(s|min|h)", text)
-        if not found or int(found[1]) == 0:
-            raise fault(f"{quoted(text)} is not a rate", 'Write it as "10/s", "20/min" or "500/h"')
-        return cls(int(found[1]), _SECONDS[found[2]])
-
-    def __str__(self) -> str:
-        unit = next(unit for unit, seconds in _SECONDS.items() if seconds == self.seconds)
-        return f"{self.count}/{unit}"
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """The hours of the day in which letters go; past midnight if `start` is after `end`."""
-
-    start: time
-    end: time
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The hours of "08:00-20:00"; "24:00" is midnight; for pydantic."""
-        clock = r"([01]?[0-9]|2[0-3]|24(?=:00)):([0-5][0-9])"
-        found = re.fullmatch(rf"{clock}\s*-\s*{clock}", text)
-        span = found and cls(
-            time(int(found[1]) % 24, int(found[2])), time(int(found[3]) % 24, int(found[4]))
-        )
-        if not span or span.start == span.end:
-            raise fault(f"{quoted(text)} is not a range of hours", 'Write it as "08:00-20:00"')
-        return span
-
-    def __str__(self) -> str:
-        return f"{self.start:%H:%M}-{self.end:%H:%M}"
-
-    def contains(self, moment: time) -> bool:
-        """Whether letters go at a time of the day."""
-        if self.start < self.end:
-            return self.start <= moment < self.end
-        return moment >= self.start or moment < self.end
-
-
-@dataclass(frozen=True, slots=True)
-class Weekdays:
-    """The days of the week on which letters go."""
-
-    numbers: frozenset[int]  # from Monday, 0
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The days of "mon-fri" or "mon, wed, sat-sun"; for pydantic."""
-        days = set[int]()
-        for part in re.split(r"\s*,\s*", text.lower()):
-            first, dash, last = (one.strip() for one in part.partition("-"))
-            if first not in _DAYS or (dash and last not in _DAYS):
-                what = f"{quoted(text)} does not name days of the week"
-                raise fault(what, 'Write it as "mon-fri" or "mon, wed, sat"')
-            start, end = _DAYS.index(first), _DAYS.index(last or first)
-            days |= {day % 7 for day in range(start, end + (1 if start <= end else 8))}
-        return cls(frozenset(days))
-
-    def __str__(self) -> str:
-        return ", ".join(_DAYS[day] for day in sorted(self.numbers))
-
-    def contains(self, day: date) -> bool:
-        """Whether letters go on a day."""
-        return day.weekday() in self.numbers
-
-
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_SPANS = {"s": 1, "min": 60, "h": 3600, "hour": 3600, "hours": 3600, "day": 86400, "days": 86400}
-_LONGEST_WARM_UP = 100  # days
-_LONGEST_SPAN = 30 * 86400  # seconds
-
-
-def _span(value: object) -> timedelta:
-    text = kinds.one_line(value)
-    found = re.fullmatch(r"([0-9]{1,7})\s*(s|min|h|hours?|days?)", text)
-    seconds = int(found[1]) * _SPANS[found[2]] if found else 0
-    if not 0 < seconds <= _LONGEST_SPAN:
-        what = f"{quoted(text)} is not a duration of at most 30 days"
-        raise fault(what, 'Write it as "5 min", "2 h" or "5 days"')
-    return timedelta(seconds=seconds)
-
-
-def _spans(value: object) -> tuple[timedelta, ...]:
-    if not isinstance(value, list | tuple) or not value:
-        raise fault("this is not a list of durations", 'Write it as ["5 min", "10 min", "1 h"]')
-    return tuple(map(_span, value))
-
-
-def _rates(value: object) -> dict[str, Rate]:
-    if not isinstance(value, dict):
-        raise fault("this is not a table of domains", 'Write it as { "host.org" = "2/s" }')
-    return {
-        kinds.domain_name(name): Rate.parse(kinds.one_line(rate)) for name, rate in value.items()
-    }
 
 
 def _id_of_title(known: dict[str, Any]) -> str:
@@ -178,77 +65,7 @@ class Lists(dict[str, str]):
         return lists
 
 
-def _warm_up(value: object) -> tuple[int, ...]:
-    days = tuple(value) if isinstance(value, list | tuple) else ()
-    is_right = days and all(type(day) is int and day > 0 for day in days)
-    if not is_right or len(days) > _LONGEST_WARM_UP or sorted(days) != list(days):
-        what = f"this is not a list of at most {_LONGEST_WARM_UP} increasing numbers"
-        raise fault(what, "Write how many letters may go each day: [200, 400, 800, 1500]")
-    return days
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How long something is kept, by the calendar."""
-
-    months: int
-    days: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The time that "2 years", "18 months" or "90 days" says; for pydantic."""
-        found = re.fullmatch(r"([1-9][0-9]{0,3})\s*(day|month|year)s?", text)
-        number = int(found[1]) if found else 0
-        months = {"year": 12 * number, "month": number}.get(found[2], 0) if found else 0
-        if not number > 0 or months > _LONGEST_KEPT:
-            what = f"{quoted(text)} is not how long something is kept"
-            raise fault(what, 'Write it as "2 years", "18 months" or "90 days"')
-        return cls(months, 0 if months else number)
-
-    def start(self, today: date) -> date:
-        """The first day that is not too long ago; of 29 February in other years, 28 February."""
-        year, month = divmod(12 * today.year + today.month - 1 - self.months, 12)
-        last = monthrange(year, month + 1)[1]
-        return date(year, month + 1, min(today.day, last)) - timedelta(days=self.days)
-
-
-_LONGEST_KEPT = 1200  # months
-WarmUp = Annotated[tuple[int, ...], PlainValidator(_warm_up)]
-RateText = Annotated[Rate, PlainValidator(lambda value: Rate.parse(kinds.one_line(value)))]
-RatesText = Annotated[dict[str, Rate], PlainValidator(_rates)]
-SpanText = Annotated[timedelta, PlainValidator(_span)]
-SpansText = Annotated[tuple[timedelta, ...], PlainValidator(_spans)]
-
-
-def _holidays(value: object) -> str | bool:
-    if value is True:
-        return True
-    if not isinstance(value, str):
-        raise fault("this is no country", f"{HOW_TO_WRITE}; or omit it")
-    text = kinds.one_line(value)
-    if not CODE.fullmatch(text):
-        what = f"{quoted(text)} is neither a country nor a part of one"
-        raise fault(what, f"{HOW_TO_WRITE}; or true for each reader's own country")
-    return text
-
-
-HolidaysText = Annotated[str | bool, PlainValidator(_holidays)]
-DaysText = Annotated[Weekdays, PlainValidator(lambda value: Weekdays.parse(kinds.one_line(value)))]
-RetentionText = Annotated[
-    Retention, PlainValidator(lambda value: Retention.parse(kinds.one_line(value)))
-]
-HoursText = Annotated[Between, PlainValidator(lambda value: Between.parse(kinds.one_line(value)))]
-
-
-class SettingsTable(BaseModel):
-    """A table of petition.toml: frozen, and without unknown keys."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
-    )
-
-
-class About(SettingsTable):
+class CampaignSettings(SettingsTable):
     """[campaign]: its title and languages."""
 
     title: kinds.OneLine = Field(examples=['title = "What the campaign is about"'])
@@ -336,24 +153,6 @@ class Dkim(SettingsTable):
         return self
 
 
-class PaceSettings(SettingsTable):
-    """[pace]: how fast letters may go, and when."""
-
-    rate: RateText | None = None
-    per_day: int | None = Field(default=None, ge=1)
-    warm_up: WarmUp | None = None
-    per_domain: RatesText = Field(default_factory=dict)
-    between: HoursText | None = None
-    days: DaysText | None = None
-    holidays: HolidaysText | None = None  # of a calendar, or True: of each reader's country
-    grace: SpanText | None = None
-    retry: SpansText | None = None
-    give_up: SpanText | None = None
-
-
-_MOST_APPROVERS = 20
-
-
 def _approvers(value: object) -> tuple[Mailbox, ...]:
     names = value if isinstance(value, list | tuple) else ()
     if not 0 < len(names) <= _MOST_APPROVERS:
@@ -365,13 +164,12 @@ def _approvers(value: object) -> tuple[Mailbox, ...]:
     return boxes
 
 
-Approvers = Annotated[tuple[Mailbox, ...], PlainValidator(_approvers)]
-
-
 class ApprovalSettings(SettingsTable):
     """[approval]: who must agree before a letter goes."""
 
-    by: Approvers = Field(examples=['by = ["bea@your.domain"]'])
+    by: Annotated[tuple[Mailbox, ...], PlainValidator(_approvers)] = Field(
+        examples=['by = ["bea@your.domain"]']
+    )
     needed: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
@@ -439,10 +237,36 @@ class Unsubscribe(SettingsTable):
     mailto: kinds.Mailto | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long something is kept, by the calendar."""
+
+    months: int
+    days: int
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """The time that "2 years", "18 months" or "90 days" says; for pydantic."""
+        text = kinds.one_line(value)
+        found = re.fullmatch(r"([1-9][0-9]{0,3})\s*(day|month|year)s?", text)
+        number = int(found[1]) if found else 0
+        months = {"year": 12 * number, "month": number}.get(found[2], 0) if found else 0
+        if not number > 0 or months > _LONGEST_KEPT:
+            what = f"{quoted(text)} is not how long something is kept"
+            raise fault(what, 'Write it as "2 years", "18 months" or "90 days"')
+        return cls(months, 0 if months else number)
+
+    def start(self, today: date) -> date:
+        """The first day that is not too long ago; of 29 February in other years, 28 February."""
+        year, month = divmod(12 * today.year + today.month - 1 - self.months, 12)
+        last = monthrange(year, month + 1)[1]
+        return date(year, month + 1, min(today.day, last)) - timedelta(days=self.days)
+
+
 class PrivacySettings(SettingsTable):
     """[privacy]: how long what the log holds about people is kept."""
 
-    keep: RetentionText | None = None
+    keep: Annotated[Retention, PlainValidator(Retention.parse)] | None = None
 
 
 class SignatorySettings(SettingsTable):
@@ -480,7 +304,7 @@ class LogSettings(SettingsTable):
 class Settings(SettingsTable):
     """All of petition.toml."""
 
-    campaign: About = Field(examples=["[campaign] and under it a title"])
+    campaign: CampaignSettings = Field(examples=["[campaign] and under it a title"])
     sender: SenderSettings = Field(
         examples=['[sender] and under it from = "Name <name@your.domain>"']
     )
@@ -565,53 +389,6 @@ class Settings(SettingsTable):
         return self.people.reading if isinstance(self.people, Lists) else Reading()
 
 
-TomlPath = tuple[str | int, ...]
-
-# Texts and comments, in which line breaks and brackets do not count; then those that do.
-TOML_TOKEN = re.compile(
-    r'''"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*'''
-    r"""|(?P<open>[\[{])|(?P<close>[\]}])|(?P<end>\n)""",
-    re.DOTALL,
-)
-
-# tomllib's memory grows with the square of a dotted key's length: a small file could take it all.
-_LONG_KEY = re.compile(
-    r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){20}""", re.ASCII
-)
-
-
-class TomlRefused(PetitionError):
-    """A text is not TOML: where reading failed, if that is known, and why."""
-
-    def __init__(self, line: int | None, reason: str, hint: str | None = None) -> None:
-        hint = hint or "Fix the syntax; strings need quotes"
-        super().__init__(f"this is not TOML: {reason}", hint)
-        self.line = line
-
-
-class TomlLines:
-    """The line of each table and key of a TOML text."""
-
-    def __init__(self, text: str = "") -> None:
-        self._lines: dict[TomlPath, int] = {}
-        table: TomlPath = ()
-        for line, statement in statements(text):
-            paths = list(_paths(parse_toml(statement)))
-            if statement.startswith("["):
-                table = paths[-1]
-            else:
-                paths = [table + path for path in paths]
-            for path in paths:
-                self._lines.setdefault(path, line)
-
-    def line_of(self, path: TomlPath) -> int | None:
-        """The line of a key or table such as `("smtp", "port")`, or else of the table around it."""
-        for length in range(len(path), 0, -1):
-            if line := self._lines.get(path[:length]):
-                return line
-        return None
-
-
 _STAND_INS: dict[tuple[str, ...], Any] = {
     ("campaign",): {"title": "untitled"},
     ("campaign", "title"): "untitled",
@@ -669,8 +446,8 @@ def judge_settings(text: str, file: str) -> LoadedSettings:
 
 def stand_in_settings(languages: list[str]) -> Settings:
     """Settings for finding problems in other files when petition.toml cannot be read."""
-    about = {"title": "untitled", "languages": ["en", *languages]}
-    return Settings.model_validate({"campaign": about, "sender": _STAND_INS["sender",]})
+    campaign = {"title": "untitled", "languages": ["en", *languages]}
+    return Settings.model_validate({"campaign": campaign, "sender": _STAND_INS["sender",]})
 
 
 def _take_secrets(
@@ -699,52 +476,3 @@ def _hint_secret(path: tuple[str, ...], key: str) -> str:
     if (table, command) == ("smtp", "password_command"):
         hint += ", or set the environment variable PETITION_SMTP_PASSWORD"
     return hint
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    """The document of a TOML text."""
-    if long_key := _LONG_KEY.search(text):
-        raise TomlRefused(text.count("\n", 0, long_key.start()) + 1, "a key has too many parts")
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise TomlRefused(None, "it is nested too deeply") from None
-    except ValueError as why:  # its own error, and an integer with too many digits
-        raise _refusal(text, str(why)) from None
-
-
-def statements(text: str) -> Iterator[tuple[int, str]]:
-    """Each table header and each assignment, with the line that it begins in."""
-    start, line, depth = 0, 1, 0
-    text += "\n"
-    for token in TOML_TOKEN.finditer(text):
-        depth += (token["open"] is not None) - (token["close"] is not None)
-        if token["end"] is None or depth > 0:
-            continue
-        statement = text[start : token.end()].strip()
-        if statement and not statement.startswith("#"):
-            yield line, statement
-        line += text.count("\n", start, token.end())
-        start = token.end()
-
-
-def _paths(document: dict[str, Any]) -> Iterator[TomlPath]:
-    for key, value in document.items():
-        yield (key,)
-        if isinstance(value, dict):
-            for inner in _paths(value):
-                yield (key, *inner)
-
-
-def _refusal(text: str, message: str) -> TomlRefused:
-    place = r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)"
-    found = re.fullmatch(place, message, re.DOTALL)
-    if not found:
-        return TomlRefused(None, message)
-    line = int(found[2]) if found[2] else text.rstrip("\n").count("\n") + 1
-    # A table or key is shown as TOML has it, not as tomllib's tuple.
-    keys = re.compile(r"\('([^()]*)',?\)")
-    reason = keys.sub(lambda shown: "[{}]".format(shown[1].replace("', '", ".")), found[1])
-    shown = text.split("\n")[line - 1]
-    hint = curly_hint(shown, shown[int(found[3] or 0) - 1 :][:1])
-    return TomlRefused(line, reason[:1].lower() + reason[1:], hint)

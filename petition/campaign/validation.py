@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainValidator, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from petition import system
@@ -41,6 +48,14 @@ _WORDS: list[tuple[str, str, str]] = [
     ("less_than_equal", "must be at most {le:g}", "Correct it"),
     ("too_long", "has more than {max_length}", "Shorten it"),
 ]
+
+
+class SettingsTable(BaseModel):
+    """A table of petition.toml: frozen, and without unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
 
 def fault(what: str, hint: str) -> PydanticCustomError:

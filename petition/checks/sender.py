@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from petition.campaign.pace import PaceSettings
 from petition.campaign.server import Server
-from petition.campaign.settings import PaceSettings, Settings
+from petition.campaign.settings import Settings
 from petition.checks import dns
 from petition.checks.dns import MOST_LOOKUPS, DnsTrouble, Resolver, Spf
 from petition.credentials import Secret

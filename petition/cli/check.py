@@ -12,9 +12,9 @@ import typer
 from petition import prepare
 from petition.address import folded
 from petition.campaign.folder import SETTINGS_FILE, Campaign
+from petition.campaign.pace import PaceSettings
 from petition.campaign.people import Person
 from petition.campaign.server import Server, ServerMisnamed
-from petition.campaign.settings import PaceSettings
 from petition.checks import campaign as campaign_checks
 from petition.checks.campaign import Examined, examine, in_order
 from petition.checks.letter import is_live, unchanged

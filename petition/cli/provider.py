@@ -15,9 +15,9 @@ from urllib.parse import quote
 import typer
 
 from petition.campaign.folder import SETTINGS_FILE, read_settings
-from petition.campaign.settings import Settings, judge_settings, parse_toml
+from petition.campaign.settings import Settings, judge_settings
 from petition.campaign.text_file import find_file, packaged_toml
-from petition.campaign.toml_edit import as_value, changed, meant
+from petition.campaign.toml import edited, parse_toml, toml_value, with_changes
 from petition.cli import output
 from petition.cli.workspace import Workspace, Yes
 from petition.errors import CampaignError, Problem, UsageError
@@ -73,7 +73,8 @@ class Provider:
     def as_settings(self, tables: Tables) -> str:
         """Some of its tables as they stand in a petition.toml, with comments."""
         return "\n".join(
-            self.header(name) + "".join(f"{key} = {as_value(one)}\n" for key, one in table.items())
+            self.header(name)
+            + "".join(f"{key} = {toml_value(one)}\n" for key, one in table.items())
             for name, table in tables.items()
         )
 
@@ -213,16 +214,16 @@ def _with_provider(
             before = old.tables(there["smtp"].get("username", "")).get(name, {}) if old else {}
             url = there[name].get("url")
             if name == "inbox" and url not in {wanted["url"], before.get("url")}:
-                kept.append(f"[inbox] url = {as_value(url)} (not {as_value(wanted['url'])})")
+                kept.append(f"[inbox] url = {toml_value(url)} (not {toml_value(wanted['url'])})")
                 continue  # how to log in there is not the provider's to say
             changes[name] = dict(_changes(name, there[name], wanted, before, kept, replaced))
             if old:
                 kept_text = kept_text.replace(old.header(name), chosen.header(name), 1)
-    made = changed(kept_text, changes)
+    made = edited(kept_text, changes)
     missing = {name: table for name, table in tables.items() if name not in there}
     if missing:
         made = f"{made.rstrip()}\n\n{chosen.as_settings(missing)}"
-    if parse_toml(made) != meant(document, changes | missing):
+    if parse_toml(made) != with_changes(document, changes | missing):
         raise AssertionError(SETTINGS_FILE)
     return made, kept, replaced
 
@@ -249,10 +250,10 @@ def _changes(
             continue
         is_own = key in there and there[key] != before.get(key)
         if is_own and name == "smtp" and key in _SERVER:
-            replaced.append(f"{key} = {as_value(there[key])}")
+            replaced.append(f"{key} = {toml_value(there[key])}")
         elif is_own:
             if key not in _OWN:
-                kept.append(f"[{name}] {key} = {as_value(there[key])} (not {as_value(value)})")
+                kept.append(f"[{name}] {key} = {toml_value(there[key])} (not {toml_value(value)})")
             continue
         yield key, value
     for key, value in before.items():

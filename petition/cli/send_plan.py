@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from petition.campaign.settings import PaceSettings, Rate
+from petition.campaign.pace import PaceSettings, Rate
 from petition.checks.rows import FirstRows
 from petition.cli import output
 from petition.errors import listed

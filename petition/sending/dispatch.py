@@ -14,7 +14,8 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from petition.campaign.names import quoted
-from petition.campaign.settings import Dkim, PaceSettings
+from petition.campaign.pace import PaceSettings
+from petition.campaign.settings import Dkim
 from petition.errors import PetitionError
 from petition.merge.attachments import LETTER_PDF, OWN_FILES, File, Files, hashes_in
 from petition.merge.document import Frozen

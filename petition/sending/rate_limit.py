@@ -21,7 +21,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from petition.campaign.holidays import calendar
-from petition.campaign.settings import PaceSettings, Rate
+from petition.campaign.pace import PaceSettings, Rate
 from petition.outbox.workers import ALL
 
 _DOMAINS = {

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from petition.campaign.folder import load_campaign
+from petition.campaign.pace import PaceSettings
 from petition.campaign.server import Server
-from petition.campaign.settings import PaceSettings
 from petition.outbox.log import Log
 from petition.outbox.run import Run
 from petition.prepare import SendOptions, enqueue, prepare

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.campaign.settings import PaceSettings
+from petition.campaign.pace import PaceSettings
 from petition.credentials import Secret
 from petition.errors import LogUnusable
 from petition.outbox.log import Log

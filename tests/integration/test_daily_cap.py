@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.campaign.settings import PaceSettings
+from petition.campaign.pace import PaceSettings
 from petition.outbox.log import Log
 from tests.acceptance.small import LETTER
 from tests.integration.scene import Scene

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from petition.campaign.pace import PaceSettings
 from petition.campaign.server import Server
-from petition.campaign.settings import PaceSettings
 from petition.checks.sender import Limits, look_at_pace, visit
 from petition.credentials import Secret
 from petition.errors import Level

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.campaign.settings import PaceSettings
+from petition.campaign.pace import PaceSettings
 from petition.sending.rate_limit import Clock
 from tests.integration.scene import Scene
 from tests.servers.counting import CountingServer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.campaign.settings import PaceSettings
+from petition.campaign.pace import PaceSettings
 from petition.outbox import manual
 from petition.outbox.committer import Told
 from petition.outbox.database import moment, stamp

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.campaign.settings import PaceSettings
+from petition.campaign.pace import PaceSettings
 from petition.outbox.models import Copy
 from petition.sending.merging import CopyMerger, MergedCopy
 from petition.smtp.replies import Outcome, Stage

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.campaign.settings import PaceSettings
+from petition.campaign.pace import PaceSettings
 from petition.sending import circuit_breaker
 from petition.sending.circuit_breaker import Slowed
 from petition.sending.prefetch import HELD

@@ -8,7 +8,7 @@ from email.policy import default
 import pytest
 
 from petition.address import Mailbox
-from petition.campaign.settings import PaceSettings
+from petition.campaign.pace import PaceSettings
 from petition.merge.service_mail import ServiceSender, ServiceText
 from petition.outbox import service
 from petition.outbox.log import Log

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petition.address import Mailbox
-from petition.campaign.settings import Between, Rate, Weekdays, load_settings
+from petition.campaign.pace import Between, Rate, Weekdays
+from petition.campaign.settings import load_settings
 from tests.unit.campaign.samples import Said
 
 FULL = """

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.campaign.settings import TomlLines, TomlRefused, parse_toml
+from petition.campaign.toml import TomlLines, TomlRefused, parse_toml
 
 TEXT = '''# a comment with [brackets] and "quotes
 first = 1

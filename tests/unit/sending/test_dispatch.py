@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from petition.campaign.settings import PaceSettings
+from petition.campaign.pace import PaceSettings
 from petition.outbox import workers
 from petition.outbox.log import Log
 from petition.outbox.workers import ALL, take_turn

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.campaign.settings import Between, PaceSettings, Rate
+from petition.campaign.pace import Between, PaceSettings, Rate
 from petition.sending.rate_limit import NO_CAP, Clock, Pace, Turn
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from petition.campaign.settings import PaceSettings
+from petition.campaign.pace import PaceSettings
 from petition.sending.rate_limit import PAUSE_SECONDS, POLICY_REFUSALS, Clock, SharedPace, Turn
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from petition.campaign.settings import PaceSettings
+from petition.campaign.pace import PaceSettings
 from petition.outbox.log import Log
 from petition.sending.rate_limit import Pace
 
