@@ -66,7 +66,7 @@ GROUPS = {
             ("status open-letter", "status open-letter --state failed"),
         ),
         "log": Listed(
-            "status",
+            "log",
             "Show every event of every letter, oldest first.",
             ("log ann@example.org", "log --csv > log.csv"),
         ),

@@ -1,4 +1,4 @@
-"""petition status and petition log: what became of each letter, now and event by event."""
+"""petition status: what became of each letter, as it is now."""
 
 import shlex
 import sys
@@ -6,30 +6,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
-from itertools import chain, count
+from itertools import count
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from petition.address import folded
 from petition.campaign.folder import Campaign
-from petition.campaign.people import Known, nearest_people
 from petition.cli import output
-from petition.cli.approve import approval_json, approval_lines, said_words
+from petition.cli.approve import approval_json, approval_lines
 from petition.cli.signatures import counts_told, mails_told
 from petition.cli.workspace import (
-    WHO,
     Csv,
     Json,
     Workspace,
     letter_name,
     one_format,
-    people_named,
 )
 from petition.errors import CampaignError, UsageError, listed, sentence
 from petition.identity import Identity, Signer
-from petition.outbox.approvals import ApprovalStanding, standings
+from petition.outbox.approvals import standings
 from petition.outbox.database import stamp
 from petition.outbox.log import Log
 from petition.outbox.manual import held
@@ -54,25 +50,9 @@ COLUMNS = (
     "sha256",
     "updated_at",
 )
-LOG_COLUMNS = {  # and what of an Event is in them
-    "at": "at",
-    "letter": "letter",
-    "email": "mailbox",
-    "from": "from_state",
-    "to": "to_state",
-    "reply_code": "reply_code",
-    "enhanced_code": "enhanced_code",
-    "reply": "reply",
-    "server": "server",
-    "tls": "tls",
-    "ms": "milliseconds",
-    "reason": "reason",
-    "revision": "revision",
-}
 _TABLE = 50  # copies of a letter that are shown one by one without being asked for
 _SHOWN = 1000  # rows that a person is shown; for all of them there are --csv and --json
 _LINES = 5  # of a list that are named
-_ARROW = len("deferred -> uncertain")  # the longest step
 _SECONDS = 2.0  # between two screens
 _PROVIDERS = 10  # that are shown; the others are counted together
 
@@ -173,7 +153,7 @@ def _approvals_json(place: Workspace, letter: str | None) -> list[dict[str, obje
 def _show_letters(place: Workspace) -> None:
     found = _counts(place, None)
     if not found:
-        _say_unsent(place)
+        say_unsent(place)
     else:
         used = [state for state in State if any(counts[state] for counts in found)]
         rows = [
@@ -191,7 +171,7 @@ def _show_letters(place: Workspace) -> None:
     place.say_which()
 
 
-def _say_unsent(place: Workspace, of: str = "", then: str = "") -> None:
+def say_unsent(place: Workspace, of: str = "", then: str = "") -> None:
     """Say that the log has nothing; if another log may have, also what `send` would say of that."""
     doubt = None
     with suppress(UserStateUnusable):  # send says so
@@ -209,7 +189,7 @@ def _show_letter(place: Workspace, name: str) -> None:
     if asked:
         output.facts(approval_lines(place, asked[-1]))
     if not counts.total:
-        _say_unsent(place, f" of {name}", f" Next: petition send {name}")
+        say_unsent(place, f" of {name}", f" Next: petition send {name}")
     else:
         log = place.log
         revision = f", revision {counts.revision}" if counts.revision > 1 else ""
@@ -234,7 +214,7 @@ def _show_letter(place: Workspace, name: str) -> None:
                 (
                     output.fitted(copy.name or copy.mailbox, output.width() // 2),
                     str(copy.state),
-                    output.clean(_said(copy)),
+                    output.clean(said(copy)),
                 )
                 for copy in log.copies(name)
             ]
@@ -351,7 +331,7 @@ def _list_rows(copies: Iterator[Copy], state: State | None, *, with_letter: bool
         letter = f"  {copy.letter}" if with_letter else ""
         name = f"  {copy.name}" if copy.name else ""
         output.say(f"{output.clean(copy.mailbox + name)}{letter}", "bold")
-        output.say(f"    {output.when(copy.updated_at)}  {output.clean(_said(copy))}".rstrip())
+        output.say(f"    {output.when(copy.updated_at)}  {output.clean(said(copy))}".rstrip())
     if not seen:
         output.say(f"No letters are in state {state}.")
     if seen > _SHOWN:
@@ -385,7 +365,8 @@ def _rows(
         yield {name: values[name] if name in values else getattr(copy, name) for name in columns}
 
 
-def _said(one: Copy | Event) -> str:
+def said(one: Copy | Event) -> str:
+    """What is told of a copy or an event: the reason, and the server's reply."""
     if isinstance(one, Copy) and one.state is State.BOUNCED and one.reason:
         return one.reason  # the reply is the one with which the server accepted it
     reply = " ".join(str(part) for part in (one.reply_code, one.enhanced_code, one.reply) if part)
@@ -490,96 +471,3 @@ def _by_provider(domains: Mapping[str, int]) -> dict[str, int]:
     ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
     rest = sum(number for _, number in ordered[_PROVIDERS:])
     return dict(ordered[:_PROVIDERS]) | ({"others": rest} if rest else {})
-
-
-# ---- petition log
-
-
-def log(
-    context: typer.Context,
-    who: Annotated[
-        str | None,
-        typer.Argument(metavar="WHO", help=f"Only one person: {WHO}."),
-    ] = None,
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """Show every event of every letter, oldest first."""
-    one_format(as_json=as_json, as_csv=as_csv)
-    with Workspace.open(context) as place:
-        events = _events(place, who)
-        asked = standings(place.log) if place.log_if_any and who is None else []
-        if as_json:
-            approvals = {"approvals": [approval_json(place, one) for one in asked]}
-            output.json(place.origin | {"events": map(_event_row, events)} | approvals)
-        elif as_csv:
-            output.csv(list(LOG_COLUMNS), map(_event_row, events))
-        else:
-            _show_events(place, events, asked)
-            place.say_which()
-
-
-def _events(place: Workspace, who: str | None) -> Iterator[Event]:
-    opened = place.log_if_any
-    if opened is None or who is None:
-        return opened.events() if opened else iter(())
-    events = chain.from_iterable(map(opened.events, people_named(place, [who], several=True)))
-    if first := next(events, None):
-        return chain([first], events)
-    near = nearest_people(who, (Known(*one) for one in opened.people()))
-    hint = f"Did you mean {near}" if near else f"Use {WHO}"
-    raise UsageError(f'the log has nothing about "{who}"', hint)
-
-
-def _event_row(event: Event) -> dict[str, object]:
-    row = {column: getattr(event, name) for column, name in LOG_COLUMNS.items()}
-    return row | {"at": stamp(event.at)}
-
-
-def _approval_lines(asked: Iterable[ApprovalStanding]) -> Iterator[tuple[datetime, str]]:
-    """What became of approvals, each with its moment, oldest first."""
-    lines: list[tuple[datetime, str]] = []
-    for request, said in ((one.request, one.said) for one in asked):
-        whom = ", ".join(request.approvers)
-        what = f"{request.letter}: {request.author} asked {whom} for approval"
-        lines.append((request.at, what))
-        lines += [(one.at, f"{request.letter}: {said_words(one)}") for one in said]
-    yield from sorted(lines, key=lambda line: line[0])
-
-
-def _show_events(
-    place: Workspace, events: Iterable[Event], asked: Iterable[ApprovalStanding]
-) -> None:
-    has_several = place.log_if_any is not None and len(place.log_if_any.letters()) > 1
-    is_empty = True
-    between = _approval_lines(asked)
-    following = next(between, None)
-    for event in events:
-        is_empty = False
-        while following and following[0] <= event.at:
-            _show_approval(following)
-            following = next(between, None)
-        arrow = f"{event.from_state} -> {event.to_state}" if event.from_state else event.to_state
-        at = f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}"
-        style = output.STATE_STYLES.get(event.to_state, "")
-        head, box = f"{at}  {arrow:<{_ARROW}}", output.clean(event.mailbox)
-        if output.is_terminal() and len(head) + 2 + len(box) > output.width():
-            output.say(head.rstrip(), style)
-            output.say(f"    {box}", style)
-        else:
-            output.say(f"{head}  {box}", style)
-        took = f"{event.milliseconds} ms" if event.milliseconds is not None else None
-        way = ", ".join(part for part in (event.server, event.tls, took) if part)
-        said = _said(event)
-        detail = f"{said} ({way})" if said and way else said or way
-        if detail := ": ".join(filter(None, (event.letter if has_several else "", detail))):
-            output.say(f"    {output.clean(detail)}")
-    for line in chain([following] if following else (), between):
-        _show_approval(line)
-    if is_empty:
-        _say_unsent(place)
-
-
-def _show_approval(line: tuple[datetime, str]) -> None:
-    at, text = line
-    output.say(f"{at.astimezone():%Y-%m-%d %H:%M:%S}  {output.clean(text)}", output.NOTE)

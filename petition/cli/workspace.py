@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -27,6 +28,7 @@ from petition.outbox.log import Log, is_there
 from petition.outbox.models import Counts
 from petition.outbox.sent_file import FILE as SENT_FILE
 from petition.outbox.sent_file import read_sent
+from petition.outbox.signatures import signatures
 from petition.outbox.states import State
 from petition.trust import LogUntrusted, Request, Section, confirm, requests, unconfirmed
 from petition.user_state import UserStateUnusable, changed_state
@@ -343,13 +345,16 @@ def people_named(
 ) -> list[str]:
     """The addresses of the people that WHOs mean, each once: of the log first, else of the lists.
 
-    UsageError if one means nobody, or several people and `several` does not allow it.
+    UsageError if one means nobody, or several people. With `several`, for who only looks, it may;
+    and those are known too who signed.
     """
     texts = list(texts)
     choice = Choice(texts)
     if any("@" not in text for text in texts):
         if log := place.log_if_any:
-            choice.look_at((Known(*one) for one in log.people(letter)), several=several)
+            known = (Known(*one) for one in log.people(letter))
+            signed = (Known(one.mailbox, one.entry.name, "") for one in signatures(log))
+            choice.look_at(chain(known, signed if several else ()), several=several)
         if not all("@" in text or choice.found(text) for text in texts):
             choice.look_at(_on_lists(place, letter), several=several)
     found: list[str] = []

@@ -5,14 +5,14 @@ owner died with the mark is `uncertain`. Its identity is the campaign, its kind,
 mailbox. It belongs to no letter and counts in none; against a daily cap it counts as a letter does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from petition.address import folded
 from petition.identity import Identity, Signer
-from petition.outbox.database import intact, meta, moment, stamp
+from petition.outbox.database import Row, intact, meta, moment, stamp
 from petition.outbox.log import Cap, Log
 from petition.outbox.models import state_of
 from petition.outbox.states import State, check_transition
@@ -165,14 +165,25 @@ def about_of(log: Log, message_id: str) -> tuple[ServiceKind, int] | None:
 def mails_about(log: Log, kinds: list[ServiceKind], about: int) -> list[ServiceState]:
     """What became of the service messages about a signature or a request, the oldest first."""
     rows = log.database.all("service_about", {"kinds": kinds, "about": about})
+    return [*map(_service_state, rows)]
+
+
+def mails(log: Log, mailbox: str | None = None) -> Iterator[ServiceState]:
+    """All service messages, or those to a mailbox, in the order of their last changes."""
+    if mailbox is None:
+        rows = log.database.each("service_states")
+    else:
+        rows = log.database.each("service_states_to", {"folded": folded(mailbox)})
+    return map(_service_state, rows)
+
+
+def _service_state(row: Row) -> ServiceState:
+    kind, serial, mailbox, state, reason, reply, created, updated = row
     with intact():
-        return [
-            ServiceState(
-                *(ServiceKind(kind), serial, mailbox, state_of(state), reason, reply),
-                *(moment(created), moment(updated)),
-            )
-            for kind, serial, mailbox, state, reason, reply, created, updated in rows
-        ]
+        return ServiceState(
+            *(ServiceKind(kind), serial, mailbox, state_of(state), reason, reply),
+            *(moment(created), moment(updated)),
+        )
 
 
 def drop_about(log: Log, kinds: list[ServiceKind], about: int) -> None:

@@ -44,10 +44,22 @@ SELECT COUNT(*) FROM service WHERE folded = :folded AND created_at > :since AND 
 -- The mail that has a Message-ID.
 SELECT kind, about FROM service WHERE message_id = :message_id
 
+-- :name service_state_columns
+-- What became of mails, in the order of `ServiceState`.
+SELECT kind, serial, mailbox, state, reason, reply, created_at, updated_at
+FROM service
+
+-- :name service_states
+-- All mails.
+@service_state_columns ORDER BY updated_at, id
+
+-- :name service_states_to
+-- The mails to a mailbox.
+@service_state_columns WHERE folded = :folded ORDER BY updated_at, id
+
 -- :name service_about
 -- The mails about a signature or a request.
-SELECT kind, serial, mailbox, state, reason, reply, created_at, updated_at
-FROM service WHERE kind IN (:kinds[]) AND about = :about ORDER BY id
+@service_state_columns WHERE kind IN (:kinds[]) AND about = :about ORDER BY id
 
 -- :name drop_service_about
 -- Delete the mails about a signature or a request, except those on their way.
@@ -109,6 +121,19 @@ SELECT signature_event.at, what, how, signature_event.publish, signature_event.u
        wording.language, wording.text
 FROM signature_event JOIN wording ON wording.sha256 = signature_event.wording
 WHERE signature = :id ORDER BY signature_event.id
+
+-- :name step_columns
+-- Steps, and whose they are, in the order of `StepTaken`.
+SELECT signature_event.at, letter, mailbox, what, how
+FROM signature JOIN signature_event ON signature_event.signature = signature.id
+
+-- :name signature_steps
+-- All steps of all signatures, the oldest first.
+@step_columns ORDER BY signature_event.id
+
+-- :name signature_steps_of
+-- The steps of what a mailbox signed, the oldest first.
+@step_columns WHERE folded = :folded ORDER BY signature_event.id
 
 -- :name signature_columns
 -- All of a signature, in the order of `SignatureRecord`.

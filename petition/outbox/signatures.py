@@ -119,6 +119,16 @@ class SignatureEvent(NamedTuple):
     wording: Wording
 
 
+class StepTaken(NamedTuple):
+    """A step, and whose it is."""
+
+    at: datetime
+    letter: str
+    mailbox: str
+    what: SignatureStep
+    how: str  # as in a SignatureEvent
+
+
 class Departures(NamedTuple):
     """Who took something back, by their folded mailboxes: files may still have it."""
 
@@ -205,6 +215,17 @@ def events(log: Log, signature: int) -> list[SignatureEvent]:
                 "signature_events", {"id": signature}
             )
         ]
+
+
+def steps(log: Log, mailbox: str | None = None) -> Iterator[StepTaken]:
+    """All steps of all signatures, or of those of a mailbox, oldest first."""
+    if mailbox is None:
+        rows = log.database.each("signature_steps")
+    else:
+        rows = log.database.each("signature_steps_of", {"folded": folded(mailbox)})
+    with intact():
+        for at, letter, box, what, how in rows:
+            yield StepTaken(moment(at), letter, box, SignatureStep(what), how)
 
 
 def departures(log: Log) -> Departures:

@@ -62,6 +62,27 @@ def test_only_what_was_confirmed_can_be_approved(campaign: SmallCampaign):
     assert "withdrawn" in campaign.petition("signatures", "--approve", "3", status=2).err
 
 
+def test_the_log_tells_what_happened_with_a_signature(campaign: SmallCampaign):
+    campaign.petition("signatures", "--hide", "cid@x.example", status=0)
+    withdraw(campaign, "union@x.example")
+    everything = campaign.petition("log", "--json", status=0).json
+    steps = [(one["email"], one["step"], one["how"]) for one in everything["signature_steps"]]
+    cid = [("cid@x.example", "signed", "form"), ("cid@x.example", "confirmed", "link")]
+    assert steps[:2] == cid
+    assert steps[-2:] == [
+        ("cid@x.example", "hidden", "by hand"),
+        ("union@x.example", "withdrew", "link"),
+    ]
+    for who in ("CID@x.example", "cid oz"):
+        told = campaign.petition("log", who, "--json", status=0).json
+        found = [(one["email"], one["step"], one["how"]) for one in told["signature_steps"]]
+        assert found == [*cid, ("cid@x.example", "hidden", "by hand")]
+    assert "union" not in campaign.petition("log", "cid@x.example", status=0).out
+    shown = campaign.petition("log", status=0).out
+    assert shown.index("cid@x.example signed") < shown.index("cid@x.example was hidden")
+    campaign.petition("log", "nobody@x.example", status=2)
+
+
 def test_what_counts_is_added_to_the_file_and_nothing_else_changes(campaign: SmallCampaign):
     before = (campaign.root / "signatories.csv").read_bytes()
     said = campaign.petition("signatures", "--export", status=0)

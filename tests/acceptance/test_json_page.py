@@ -109,7 +109,8 @@ def test_what_looking_prints(campaign):
     compare("`petition status`", {f"letters[].{key}" for key in one}, unseen=asked)
     copies = printed(say("status", "--state", "sent", "--json").out)
     compare("`petition status --state`", copies, unseen=r"copies\[\]\.letter")
-    compare("`petition log`", printed(say("log", "--json").out), unseen=asked)
+    beside = rf"{asked}|signature_steps|service_mails"
+    compare("`petition log`", printed(say("log", "--json").out), unseen=beside)
     compare("Errors", printed(say("status", "nothing", "--json").out))
     site = printed(say("publish", "site", "--rehearsal", "--json").out)
     compare("`petition publish`", site)
@@ -162,7 +163,7 @@ def test_what_approvals_print(tmp_path):
     say = approving.campaign.petition
     compare("`petition approve`", printed(say("approve", "--json").out))
     compare("`petition status`", printed(say("status", "--json").out), unseen="letters")
-    compare("`petition log`", printed(say("log", "--json").out), unseen="events")
+    compare("`petition log`", printed(say("log", "--json").out), unseen="events|signature_steps")
 
 
 def test_what_moving_the_log_prints(campaign):
@@ -177,6 +178,8 @@ def test_what_signatures_print(campaign):
     say = campaign.petition
     for number, name in enumerate(("Ann Lee", "Ann Lee", "Bea Ray", "=Cid"), start=1):
         sign(campaign, f"s{number}@x.example", name, role="nurse")
+    beside = r"events|approvals\[\]|service_mails"
+    compare("`petition log`", printed(say("log", "--json").out), unseen=beside)
     listed = printed(say("signatures", "--json").out)
     changed = printed(say("signatures", "--approve", "all", "--json").out)
     compare("`petition signatures`", listed)

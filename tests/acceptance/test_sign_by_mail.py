@@ -83,6 +83,17 @@ def test_who_signs_is_asked_and_a_reply_confirms(desk: Desk):
     assert desk.server.accepted == {"ann@x.example": 1}
 
 
+def test_the_log_tells_of_the_mails_to_who_signs(desk: Desk, server: CountingServer):
+    server.answers = {"bea": "550 5.1.1 No such mailbox"}
+    desk.read(mail(ANN), mail("Bea <bea@x.example>"))
+    told = desk.campaign.petition("log", "--json", status=0).json["service_mails"]
+    states = {one["email"]: (one["kind"], one["state"]) for one in told}
+    assert states == {"ann@x.example": ("confirm", "sent"), "bea@x.example": ("confirm", "failed")}
+    [bea] = desk.campaign.petition("log", "bea@x.example", "--json").json["service_mails"]
+    shown = desk.campaign.petition("log", "bea@x.example", status=0).out
+    assert bea["reply"] in shown
+
+
 @pytest.mark.parametrize("way", ["above", "below", "in_html"])
 def test_a_reply_confirms_wherever_it_is_written(desk: Desk, asked: Asked, way: str):
     assert desk.read(getattr(asked, way)("ann@x.example", "Yes, I confirm.")) == [["confirmed"]]
