@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from measure import (
@@ -248,9 +249,12 @@ def measure(peer: Peer, way: Way, whole: Path, letters: int) -> Measured:
     with tempfile.TemporaryDirectory() as name, sink(way.sink) as port:
         folder = Path(name)
         shutil.copytree(whole / "campaign", folder, dirs_exist_ok=True)
-        with (whole / "all.csv").open(encoding="utf-8") as file:
-            rows = (line for line, _ in zip(file, range(letters + 1), strict=False))
-            (folder / "recipients.csv").write_text("".join(rows), encoding="utf-8")
+        # Line by line: the memory of this process counts as that of the one that it starts.
+        with (
+            (whole / "all.csv").open(encoding="utf-8") as everybody,
+            (folder / "recipients.csv").open("w", encoding="utf-8") as file,
+        ):
+            file.writelines(islice(everybody, letters + 1))
         environment = environment_of(peer.checkout, folder, port) | dict(peer.environment)
         environment["PETITION_SMTP_CONNECTIONS"] = str(CONNECTIONS)
         used = run(peer.command(folder, port, letters), folder, environment)
