@@ -23,7 +23,7 @@ from petition.outbox.approvals import ApprovalRequest, ApprovalStanding, Decisio
 from petition.outbox.manual import Forgotten
 from petition.outbox.service import ServiceKind
 from petition.outbox.states import WAITING, State
-from petition.prepare import Prepared
+from petition.planning.prepare import Prepared
 
 
 class Asking(NamedTuple):

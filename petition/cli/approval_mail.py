@@ -13,7 +13,7 @@ from petition.errors import MergeRefused
 from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.service_mail import ServiceText
 from petition.outbox.approvals import MARK, ApprovalRequest
-from petition.prepare import Prepared
+from petition.planning.prepare import Prepared
 from petition.report import book
 from petition.report.book import BookCopy
 from petition.sending.merging import person_of

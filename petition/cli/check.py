@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition import prepare
 from petition.address import folded
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.pace import PaceSettings
@@ -39,6 +38,11 @@ from petition.oauth import find_login, has_login
 from petition.outbox.expiry import expired
 from petition.outbox.log import Log
 from petition.outbox.states import MAY_HAVE_ARRIVED, State
+from petition.planning.follow_up import FollowUp, following_of
+from petition.planning.plan import SendOptions, last_in, plan_of, suppose_as_frozen, text_to_send
+from petition.planning.prepare import KEEP_BYTES_UP_TO, campaign_id_of, suppressed_copies
+from petition.planning.selection import check_list
+from petition.planning.signatories import prune_signatories
 from petition.smtp.dkim import KeyRefused, load_key, public_record
 from petition.smtp.login import secret_of
 from petition.trust import LogUntrusted, Section
@@ -139,7 +143,7 @@ class Inspection:
         log = None if self._is_without_its_server() else self._open_log()
         campaign_id = self._campaign_id(campaign, log)
         if log:
-            prepare.prune_signatories(campaign, log)
+            prune_signatories(campaign, log)
         for name in letters or sorted(campaign.letters):
             self.letters += 1
             self._look_at(name, log, campaign_id)
@@ -154,17 +158,17 @@ class Inspection:
             name,
             server=server,
             campaign_id=campaign_id,
-            frozen_last=prepare.last_in(log),
+            frozen_last=last_in(log),
         )
         if examined.letter.texts and not is_live(server):
             examined.problems += unchanged(campaign, examined.letter, server)
         merger, revision, following = None, 1, None
         if examined.frozen:
             if log:
-                following = prepare.following_of(examined, log)
-                examined.problems += prepare.suppressed_copies(examined, log)
-                prepare.suppose_as_frozen(examined, log)
-            frozen, revision = prepare.text_to_send(examined.frozen, log)
+                following = following_of(examined, log)
+                examined.problems += suppressed_copies(examined, log)
+                suppose_as_frozen(examined, log)
+            frozen, revision = text_to_send(examined.frozen, log)
             signer = Signer(log.key if log else new_key())
             merger = Merger(frozen, signer, examined.files)
         self._count(examined, merger, revision, log)
@@ -172,7 +176,7 @@ class Inspection:
             self._tell_first(examined, following)
         if examined.frozen and log:
             examined.frozen = examined.frozen.counting(examined.bare.yes_no)
-            if prepare.text_to_send(examined.frozen, log)[1] != revision:  # nobody has had this one
+            if text_to_send(examined.frozen, log)[1] != revision:  # nobody has had this one
                 self.idle.pop(examined.letter.name, None)
             self._tell_refusal(examined, log)
         if self.measures and merger and not examined.has_errors:
@@ -184,14 +188,14 @@ class Inspection:
             ]
 
     def _tell_refusal(self, examined: Examined, log: Log) -> None:
-        plan = prepare.plan_of(examined, log, prepare.SendOptions(), begins=False)
+        plan = plan_of(examined, log, SendOptions(), begins=False)
         if plan and (why := plan.refusal()):
             text = examined.letter.default_text
             warning = Problem(text.file, None, why.what, why.hint, Level.WARNING)
             examined.problems.append(warning)
             self.held[examined.letter.name] = why.needs
 
-    def _tell_first(self, examined: Examined, following: prepare.FollowUp | None) -> None:
+    def _tell_first(self, examined: Examined, following: FollowUp | None) -> None:
         letter = examined.letter
         if letter.front.follows and not (following and following.has_begun):
             self.held[letter.name] = f"{letter.front.follows} to be sent first"
@@ -213,7 +217,7 @@ class Inspection:
                         to_write_to.add(folded(person.mailbox.addr_spec))
                 show(count)
 
-            prepare.check_list(examined, merger, revision, look_at)
+            check_list(examined, merger, revision, look_at)
         if examined.people:
             self.lists[examined.people.file] = count
             self.recipients[name] = count
@@ -363,7 +367,7 @@ class Inspection:
     def _campaign_id(self, campaign: Campaign, log: Log | None) -> str:
         try:
             if log:
-                return prepare.campaign_id_of(campaign, log)
+                return campaign_id_of(campaign, log)
         except UsageError as fault:
             self._add(SETTINGS_FILE, fault, "campaign", "id")
         return campaign.settings.campaign.id
@@ -418,7 +422,7 @@ def _not_to_publish(campaign: Campaign) -> list[Problem]:
 def _who_had(log: Log, name: str, revision: int) -> set[str]:
     """The mailboxes (address.folded) that get a letter from no further `send`; of many, none."""
     counts = log.counts(name)
-    if counts.revision != revision or counts.total > prepare.KEEP_BYTES_UP_TO:
+    if counts.revision != revision or counts.total > KEEP_BYTES_UP_TO:
         return set()
     states = (*MAY_HAVE_ARRIVED, State.FAILED)
     return {copy.folded for state in states for copy in log.copies(name, state)}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition import prepare, system
+from petition import system
 from petition.campaign.folder import SETTINGS_FILE, Campaign
 from petition.campaign.names import LETTERS_FOLDER
 from petition.campaign.people import PeopleList, Person
@@ -29,6 +29,11 @@ from petition.identity import Signer
 from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Merger, Shown
 from petition.outbox.log import Log
+from petition.planning.follow_up import following_of
+from petition.planning.plan import last_in, suppose_as_frozen, text_to_send
+from petition.planning.prepare import campaign_id_of
+from petition.planning.selection import check_list
+from petition.planning.signatories import prune_signatories
 
 if TYPE_CHECKING:
     from petition.report.book import BookCopy
@@ -234,27 +239,27 @@ class Copies:
 def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
     """The copies of a letter, with the text and the identities that `send` would use now."""
     server, campaign, log = place.server, place.campaign, place.log_or_stand_in
-    prepare.prune_signatories(campaign, log)
+    prune_signatories(campaign, log)
     name = letter or _first_letter(place)
     # The log's key is in every Message-ID: without the log this would be another letter.
-    campaign_id = prepare.campaign_id_of(campaign, log)
+    campaign_id = campaign_id_of(campaign, log)
     examined = examine(
         campaign,
         name,
         server=server,
         campaign_id=campaign_id,
-        frozen_last=prepare.last_in(log),
+        frozen_last=last_in(log),
     )
     read |= examined.files.asked
     examined.files.asked = read
     is_broken = any(one.is_error for one in concerning(campaign, examined.letter.name))
     if is_broken or examined.frozen is None or examined.people is None:
         raise CampaignError(in_order(examined.problems))
-    prepare.suppose_as_frozen(examined, log)
-    frozen, revision = prepare.text_to_send(examined.frozen, log)
+    suppose_as_frozen(examined, log)
+    frozen, revision = text_to_send(examined.frozen, log)
     merger = Merger(frozen, Signer(log.key), examined.files)
     date = datetime.now(zone_of(campaign)).replace(microsecond=0)
-    following = prepare.following_of(examined, log)
+    following = following_of(examined, log)
     if following and not following.has_begun:
         follows = examined.letter.front.follows
         what = "has not been sent yet: what this letter says about it is made up."
@@ -375,7 +380,7 @@ def write_book(copies: Copies, who: str | None, file: Path, place: Workspace) ->
             if choice.matches(person) and not person.excluded:
                 sample.add(person, is_fallback=merger.language_of(person)[1])
 
-    prepare.check_list(copies.examined, merger, copies.revision, look_at)
+    check_list(copies.examined, merger, copies.revision, look_at)
     made: dict[int, BookCopy] = {}
     for person in sample.people():
         with suppress(MergeRefused):  # one of the problems says why

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from petition import prepare, signing
+from petition import signing
 from petition.cli import output
 from petition.cli.report import Rehearsal, refuse_rehearsal
 from petition.cli.workspace import Json, Workspace
 from petition.extras import how_to_install
+from petition.planning.signatories import prune_signatories
 from petition.report import site, site_pages
 from petition.report.site_folder import SiteFolder
 
@@ -31,7 +32,7 @@ def publish(
         if not rehearsal:
             refuse_rehearsal(place, "there is nothing to publish")
         log, campaign = place.existing_log, place.campaign
-        output.problems(prepare.prune_signatories(campaign, log), on_stderr=True)
+        output.problems(prune_signatories(campaign, log), on_stderr=True)
         signing.add_signed(campaign, log, site.letter_to_publish(log, campaign))
         notes: list[str] = []
         found = site.gather(log, campaign, notes)

@@ -26,14 +26,14 @@ from petition.credentials import Secret
 from petition.errors import LogUnusable
 from petition.identity import Signer
 from petition.merge.document import Frozen
-from petition.merge.message import Email, Merger
+from petition.merge.message import Merger
 from petition.outbox import service
 from petition.outbox.committer import on_thread
-from petition.outbox.log import DAY, Log
+from petition.outbox.log import Log
 from petition.outbox.models import FrozenLetter
 from petition.outbox.run import Run, record_late
 from petition.outbox.states import State
-from petition.prepare import Prepared
+from petition.planning.prepare import Prepared
 from petition.sending.circuit_breaker import CopyResult, RunResult, Slowed, Wait
 from petition.sending.rate_limit import Pace
 from petition.sending.retry import RetrySchedule
@@ -42,7 +42,6 @@ from petition.sending.sender import Mailer, first_of
 from petition.sending.service import ServiceResult, keep_sending, send_waiting
 from petition.smtp.dkim import DkimSigner, load_signer
 from petition.smtp.login import secret_of
-from petition.smtp.replies import Verdict
 from petition.smtp.session import run_loop
 
 _STEPS = 10  # so many lines tell the progress of a run where there is no terminal
@@ -201,43 +200,6 @@ def deliver(
     return ending
 
 
-def bar_to_trial(prepared: Prepared) -> RunResult:
-    """What keeps a trial from being sent now: to the server it is a letter like any other."""
-    ending, pace = RunResult(), pace_of(prepared)
-    if prepared.server is None:
-        return ending
-    ending.closed = pace.opens_at()
-    login = _route(prepared, prepared.server, Secrets()).login
-    if not prepared.log.database.read_only:
-        with prepared.log.writing():
-            ending.clock_was_ahead = prepared.log.count_from_now(login)
-    spent, oldest = prepared.log.spent(login)
-    cap = pace.cap(prepared.log.days_before(login))
-    if cap is not None and spent >= cap:
-        ending.capped = (oldest or prepared.log.clock()) + DAY
-    return ending
-
-
-async def deliver_trial(prepared: Prepared, secrets: Secrets, email: Email) -> Verdict:
-    """Deliver a copy that has no row."""
-    async with reachable(prepared.server, prepared.campaign.root) as server:
-        route = _route(prepared, server, secrets)
-
-        async def permit() -> bool:
-            recipients = len(email.envelope.rcpt_to)
-            return prepared.log.count_attempt(route.login, recipients, route.pace.cap)
-
-        session = await route.open()
-        try:
-            outgoing = route.outgoing(email, prepared.log.clock())
-            done = await session.transact(outgoing, permit)
-        finally:
-            await session.close()
-    if done.fault:
-        raise done.fault
-    return done.verdict
-
-
 def deliver_service(prepared: Prepared, secrets: Secrets, *, owns_log: bool) -> list[ServiceResult]:
     """Send the service messages that wait before a `send`; returns what became of each.
 
@@ -248,7 +210,7 @@ def deliver_service(prepared: Prepared, secrets: Secrets, *, owns_log: bool) -> 
 
     async def send() -> None:
         async with reachable(prepared.server, prepared.campaign.root) as server:
-            route = _route(prepared, server, secrets)
+            route = route_of(prepared, server, secrets)
             await send_waiting(prepared.log, route, sent.append, owner=owner)
 
     run_loop(send())
@@ -267,7 +229,7 @@ async def _deliver(
 ) -> RunResult:
     async with reachable(prepared.server, prepared.campaign.root) as server:
         run = Run(prepared.log, prepared.letter)
-        route = _route(prepared, server, secrets, closed)
+        route = route_of(prepared, server, secrets, closed)
         mailer = Mailer(
             run,
             prepared.merger,
@@ -410,9 +372,10 @@ def told(slowed: Slowed) -> str:
     return f"The connection failed ({slowed.said}): trying again in {seconds}."
 
 
-def _route(
+def route_of(
     prepared: Prepared, server: Server, secrets: Secrets, closed: Collection[date] = ()
 ) -> Route:
+    """Where and how letters go; on the days in `closed` nothing does."""
     return Route(
         server=server,
         secret=secrets.login,

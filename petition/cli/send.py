@@ -1,6 +1,6 @@
 """petition send: prepare, ask, deliver or queue for workers."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from petition.address import Mailbox, parse_address
 from petition.campaign.folder import load_campaign, read_settings
 from petition.campaign.server import Server
 from petition.checks.campaign import READ_BACK_FIRST
@@ -20,43 +19,20 @@ from petition.cli.approval import Asking
 from petition.cli.local_time import ReadersHolidays, Waves
 from petition.cli.run_delivery import Progress, Secrets
 from petition.cli.send_later import Moment
-from petition.cli.workspace import (
-    WHO,
-    LetterName,
-    ThisLog,
-    Workspace,
-    Yes,
-    engine,
-    named_letter,
-)
-from petition.errors import (
-    AddressRefused,
-    ExitStatus,
-    LogChanged,
-    UsageError,
-    listed,
-)
-from petition.merge.message import Shown
+from petition.cli.send_trial import send_trial, trial_address
+from petition.cli.workspace import WHO, LetterName, ThisLog, Workspace, Yes, engine, named_letter
+from petition.errors import ExitStatus, LogChanged, UsageError, listed
 from petition.outbox.log_file import size
 from petition.outbox.models import queue_job
 from petition.outbox.states import State
 from petition.outbox.workers import waiting_unchosen
-from petition.prepare import (
-    READ_BACK_BEFORE_RUN,
-    Prepared,
-    SendOptions,
-    enqueue,
-    prepare,
-    refuse_trial,
-)
+from petition.planning.plan import SendOptions
+from petition.planning.prepare import READ_BACK_BEFORE_RUN, Prepared, enqueue, prepare
 from petition.sending.circuit_breaker import CopyResult, RunResult
 from petition.sending.dispatch import Dispatch, Signature, keep_own_files
-from petition.sending.merging import person_of
 from petition.sending.rate_limit import Pace
 from petition.sending.retry import RetrySchedule
 from petition.smtp.dkim import load_key, public_record
-from petition.smtp.replies import Outcome
-from petition.smtp.session import run_loop
 from petition.trust import Section
 
 _LARGE = 100  # megabytes; to check a log of this size takes more than a second
@@ -79,14 +55,6 @@ _NEEDS = {
     "--each-in-their-zone": ("--at", "Add --at with the time"),
     "--print-schedule": ("--at", "Add --at with the time"),
     "--reason": ("--override", "Add --override"),
-}
-_CONFIRMED = ("From", "To", "Cc", "Subject")
-_TRIAL = {
-    Outcome.SENT: ("The server accepted the trial copy", ExitStatus.DONE),
-    Outcome.DEFERRED: ("The server asked us to retry the trial copy later", ExitStatus.LEFT),
-    Outcome.FAILED: ("The server refused the trial copy", ExitStatus.PROBLEMS),
-    Outcome.RELEASED: ("The trial copy was not sent", ExitStatus.LEFT),
-    Outcome.UNCERTAIN: ("The server may or may not have accepted the trial copy", ExitStatus.LEFT),
 }
 
 
@@ -256,7 +224,7 @@ def send_letter(
     to_me: str | None,
 ) -> ExitStatus:
     """Prepare a letter, ask, deliver it, and say what became of it."""
-    trial_to = _trial_address(to_me) if to_me is not None else None
+    trial_to = trial_address(to_me) if to_me is not None else None
     only_looks = flags.dry_run or flags.prints or to_me is not None
     read_back = READ_BACK_FIRST if only_looks else READ_BACK_BEFORE_RUN
     with nullcontext() if only_looks else _ownership(place):
@@ -264,7 +232,7 @@ def send_letter(
             place.count_noted_clicks()
         go = partial(_send, flags=flags, place=place, options=options)
         if trial_to is not None:
-            go = partial(_trial, to=trial_to, flags=flags)
+            go = partial(send_trial, to=trial_to, dry_run=flags.dry_run, yes=flags.yes)
         by_zone = flags.local is not None
         return _planned(place, letter, options, read_back, go, yes=flags.yes, by_zone=by_zone)
 
@@ -323,14 +291,14 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
     with_letter = flags.dry_run or not (flags.yes or prepared.server is None)
     more = [*(holidays.lines() if holidays else ()), *(waves.lines() if waves else ())]
     approved = approval.plan_line(prepared)
-    show_plan(prepared, with_letter=with_letter, more=[*more, *approved])
+    send_plan.show(prepared, with_letter=with_letter, more=[*more, *approved])
     if flags.dry_run:
         output.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
     override = approval.settle(prepared, place, flags.asking, more)
     when = f"from {output.when(waves.first)} on" if waves else ""
     when = f"at {output.when(flags.at)}" if flags.at else when
-    confirm(prepared, sends(prepared, count, when), yes=flags.yes)
+    send_plan.confirm(prepared, send_plan.question(prepared, count, when), yes=flags.yes)
     secrets = run_delivery.secrets_for(prepared)  # before anything is queued
     if override:
         override.record()
@@ -532,7 +500,9 @@ def nothing_to_do(prepared: Prepared, flags: Flags) -> ExitStatus:
         output.say("Dry run: nothing was changed.")
     else:
         if removed:
-            confirm(prepared, f"Skip {output.count(removed, 'waiting letter')} now?", yes=flags.yes)
+            send_plan.confirm(
+                prepared, f"Skip {output.count(removed, 'waiting letter')} now?", yes=flags.yes
+            )
         if removed or comparison.actions:
             enqueue(prepared)  # opt-outs are recorded all the same
     states = prepared.listing.states()
@@ -552,90 +522,6 @@ def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: 
     output.say(f'There is nobody to send "{prepared.letter}" to. Nothing was sent.')
     if not is_shown:
         output.facts(send_plan.plan_lines(prepared))
-
-
-def show_plan(
-    prepared: Prepared, *, with_letter: bool, more: Sequence[tuple[str, str]] = ()
-) -> None:
-    """Show what is about to be done."""
-    if with_letter and (row := next(prepared.listing.to_send(), None)):
-        clock = prepared.log.clock()
-        _show_letter(prepared.merger.show(person_of(row), prepared.plan.revision, clock))
-    if prepared.plan.may_begin_another:
-        output.say(
-            f"Revision {prepared.plan.revision} is not finished and goes on now."
-            " After it, --again starts another one."
-        )
-    output.facts([*send_plan.plan_lines(prepared), *more])
-
-
-def sends(prepared: Prepared, count: int, when: str = "") -> str:
-    """The question whether so many letters are to be sent, now or at another time."""
-    name = prepared.server.name if prepared.server else "the sandbox"
-    what = output.count(count, "letter")
-    if prepared.lost_names:
-        what += ", without the name that was taken out,"
-    return f"Send {what} through {name} {when or 'now'}?"
-
-
-def confirm(prepared: Prepared, question: str, *, yes: bool) -> None:
-    """Ask, unless --yes or a rehearsal, which does not leave the machine (P6)."""
-    if not yes and prepared.server is not None:
-        output.confirm(question, "nothing was sent")
-
-
-def _trial_address(text: str) -> Mailbox:
-    try:
-        return parse_address(text)
-    except AddressRefused as refusal:
-        raise UsageError(f"--to-me: {refusal.what}", refusal.hint) from None
-
-
-def _trial(prepared: Prepared, to: Mailbox, flags: Flags) -> ExitStatus:
-    """Send one copy to oneself, with its own identity: no row is made and nothing frozen."""
-    refuse_trial(prepared.log, prepared.server, to)
-    needs_approval = prepared.server is not None and prepared.campaign.settings.approval is not None
-    if needs_approval and prepared.listing.has(to.addr_spec):
-        what = f"--to-me: {to.addr_spec} is on the list, and gets nothing without the approval"
-        raise UsageError(what, "Nothing was sent; use an address that is not on the list")
-    row = prepared.listing.first()
-    if row is None:
-        raise UsageError("there is nobody on the list whose copy could be the trial")
-    email, shown = prepared.merger.trial(
-        person_of(row), prepared.log.clock(), to, prepared.plan.revision
-    )
-    _show_letter(shown)
-    output.say(f"This copy, made for {row.name or row.mailbox}, goes to {to.addr_spec} alone.")
-    output.facts([("through", send_plan.through(prepared))])
-    if flags.dry_run:
-        output.say("Dry run: nothing was sent.")
-        return ExitStatus.DONE
-    if _is_trial_barred(prepared):
-        return ExitStatus.LEFT
-    confirm(prepared, sends(prepared, 1), yes=flags.yes)
-    secrets = run_delivery.secrets_for(prepared)
-    verdict = run_loop(run_delivery.deliver_trial(prepared, secrets, email))
-    # Another process may have reached the cap meanwhile.
-    if verdict.outcome is Outcome.RELEASED and _is_trial_barred(prepared):
-        return ExitStatus.LEFT
-    what, status = _TRIAL[verdict.outcome]
-    output.say(f"{what}: {verdict.reply or verdict.reason}.")
-    send_report.say_rehearsal(prepared)
-    send_report.say_if_sandbox(prepared, str(verdict.reply or ""))
-    return status
-
-
-def _is_trial_barred(prepared: Prepared) -> bool:
-    bar = run_delivery.bar_to_trial(prepared)
-    if bar.is_over:
-        send_report.say_waiting(bar)
-        output.say("The trial copy was not sent.")
-    return bar.is_over
-
-
-def _show_letter(shown: Shown) -> None:
-    headers = [(name, value) for name, value in shown.headers if name in _CONFIRMED]
-    output.letter(headers, shown.text, shown.attached)
 
 
 def hand_out(place: Workspace, letter: str, options: SendOptions, flags: Flags) -> ExitStatus:
@@ -668,7 +554,7 @@ def _queue(prepared: Prepared, server: Server, flags: Flags, place: Workspace) -
     if not waiting:
         return nothing_to_do(prepared, flags)
     approved = list(approval.plan_line(prepared))
-    show_plan(prepared, with_letter=flags.dry_run or not flags.yes, more=approved)
+    send_plan.show(prepared, with_letter=flags.dry_run or not flags.yes, more=approved)
     if flags.dry_run:
         output.say("Dry run: nothing was queued.")
         return ExitStatus.DONE
@@ -680,7 +566,7 @@ def _queue(prepared: Prepared, server: Server, flags: Flags, place: Workspace) -
             f"Workers send all waiting copies, so {output.count(others, 'letter')} queued earlier"
             " will go too."
         )
-    confirm(prepared, sends(prepared, waiting + others), yes=flags.yes)
+    send_plan.confirm(prepared, send_plan.question(prepared, waiting + others), yes=flags.yes)
     dispatch = _dispatch(prepared, server)  # fails if there is no key
     if override:
         override.record()

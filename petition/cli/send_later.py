@@ -22,7 +22,7 @@ from petition.campaign.server import VARIABLES
 from petition.cli import output
 from petition.errors import ExitStatus, UsageError
 from petition.merge.document import differences
-from petition.prepare import Prepared, is_without_departed
+from petition.planning.prepare import Prepared, is_without_departed
 
 _LATEST = timedelta(minutes=10)  # after the moment, if the machine was asleep when it came
 _LOOK_SECONDS = 1.0  # the clock may be set, and the machine sleep

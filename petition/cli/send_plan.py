@@ -1,17 +1,19 @@
 """The plan of a `send`, shown before it asks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from petition.campaign.pace import PaceSettings, Rate
 from petition.checks.rows import FirstRows
 from petition.cli import output
 from petition.errors import listed
-from petition.merge.message import Merger
+from petition.merge.message import Merger, Shown
 from petition.outbox.enqueue import Action
-from petition.prepare import Prepared
+from petition.planning.prepare import Prepared
+from petition.sending.merging import person_of
 
 _NAMED = 3  # recipients that are named; the rest are counted
+_HEADERS = ("From", "To", "Cc", "Subject")  # that are shown above a letter
 
 _SENT_TO = {
     Action.NEW: "new",
@@ -27,6 +29,40 @@ _LEFT_OUT = {
     Action.WITHDRAWN: "withdrawn",
     Action.OPTED_OUT: "suppressed",
 }
+
+
+def show(prepared: Prepared, *, with_letter: bool, more: Sequence[tuple[str, str]] = ()) -> None:
+    """Show what is about to be done, and one of the copies `with_letter`."""
+    if with_letter and (row := next(prepared.listing.to_send(), None)):
+        clock = prepared.log.clock()
+        show_letter(prepared.merger.show(person_of(row), prepared.plan.revision, clock))
+    if prepared.plan.may_begin_another:
+        output.say(
+            f"Revision {prepared.plan.revision} is not finished and goes on now."
+            " After it, --again starts another one."
+        )
+    output.facts([*plan_lines(prepared), *more])
+
+
+def show_letter(shown: Shown) -> None:
+    """Show a copy as its recipient gets it."""
+    headers = [(name, value) for name, value in shown.headers if name in _HEADERS]
+    output.letter(headers, shown.text, shown.attached)
+
+
+def question(prepared: Prepared, count: int, when: str = "") -> str:
+    """The question whether so many letters are to be sent, now or at another time."""
+    name = prepared.server.name if prepared.server else "the sandbox"
+    what = output.count(count, "letter")
+    if prepared.lost_names:
+        what += ", without the name that was taken out,"
+    return f"Send {what} through {name} {when or 'now'}?"
+
+
+def confirm(prepared: Prepared, question: str, *, yes: bool) -> None:
+    """Ask, unless --yes or a rehearsal, which does not leave the machine (P6)."""
+    if not yes and prepared.server is not None:
+        output.confirm(question, "nothing was sent")
 
 
 def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:

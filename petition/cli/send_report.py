@@ -9,7 +9,7 @@ from petition.cli.workspace import OUTBOX
 from petition.errors import ExitStatus, LogDamaged, sentence
 from petition.outbox.sent_file import FILE as SENT_FILE
 from petition.outbox.states import State
-from petition.prepare import Prepared
+from petition.planning.prepare import Prepared
 from petition.sending.circuit_breaker import RunResult
 from petition.smtp.replies import NOBODY, advice
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petition import prepare, signing
+from petition import signing
 from petition.campaign.folder import Campaign, load_campaign
 from petition.checks.letter import refused_by
 from petition.cli import output
@@ -21,6 +21,7 @@ from petition.errors import LogUnusable, PetitionError, UsageError
 from petition.extras import how_to_install
 from petition.identity import Signer
 from petition.outbox.log import Log, is_there
+from petition.planning.signatories import prune_signatories
 from petition.report import site, site_pages
 from petition.sending.sender import first_of
 from petition.sending.service import ServiceResult
@@ -204,7 +205,7 @@ def _tell(result: ServiceResult) -> None:
 def _campaign_now(place: Workspace, log: Log) -> Campaign:
     """The campaign as its files are now, with all whose signatures count."""
     campaign = load_campaign(place.root)
-    prepare.prune_signatories(campaign, log)
+    prune_signatories(campaign, log)
     return campaign
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from petition.campaign.folder import load_campaign
 from petition.campaign.server import Server
 from petition.outbox.log import Log
-from petition.prepare import SendOptions, enqueue, prepare
+from petition.planning.plan import SendOptions
+from petition.planning.prepare import enqueue, prepare
 from tests import PATIENCE
 from tests.acceptance.small import Popen, SmallCampaign
 from tests.servers.counting import CountingServer

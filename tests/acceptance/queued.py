@@ -8,7 +8,8 @@ from petition.campaign.folder import load_campaign
 from petition.outbox.log import Log
 from petition.outbox.run import CopyMark, CopyOutcome, Run
 from petition.outbox.states import State
-from petition.prepare import SendOptions, enqueue, prepare
+from petition.planning.plan import SendOptions
+from petition.planning.prepare import enqueue, prepare
 from tests.acceptance.small import SmallCampaign
 from tests.unit.outbox.hand import record, told_of
 

@@ -194,7 +194,8 @@ def test_no_reply_reaches_the_terminal_as_a_command(campaign: SmallCampaign):
     queue(campaign)
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:
         from petition.campaign.folder import load_campaign
-        from petition.prepare import SendOptions, enqueue, prepare
+        from petition.planning.plan import SendOptions
+        from petition.planning.prepare import enqueue, prepare
 
         enqueue(prepare(load_campaign(campaign.root), "open-letter", log, None, SendOptions()))
 

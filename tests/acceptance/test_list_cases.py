@@ -21,7 +21,7 @@ from petition.cli.output import gathered
 from petition.errors import PetitionError
 from petition.identity import Signer
 from petition.merge.message import Merger
-from petition.prepare import check_list
+from petition.planning.selection import check_list
 from petition.template.condition import Condition
 from tests.acceptance.small import SmallCampaign
 from tests.unit.campaign.samples import SAMPLES, Said

@@ -10,7 +10,8 @@ from petition.campaign.pace import PaceSettings
 from petition.campaign.server import Server
 from petition.outbox.log import Log
 from petition.outbox.run import Run
-from petition.prepare import SendOptions, enqueue, prepare
+from petition.planning.plan import SendOptions
+from petition.planning.prepare import enqueue, prepare
 from petition.sending.circuit_breaker import RunResult, Slowed, Wait
 from petition.sending.rate_limit import Clock, Pace
 from petition.sending.retry import RetrySchedule

@@ -14,7 +14,7 @@ from petition.checks import style
 from petition.checks.campaign import CopyCheck, examine, in_order
 from petition.identity import Signer
 from petition.merge.message import Merger
-from petition.prepare import check_list
+from petition.planning.selection import check_list
 from tests.unit.campaign.conftest import Folder
 
 SETTINGS = """\

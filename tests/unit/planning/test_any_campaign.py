@@ -12,7 +12,7 @@ from petition.cli.excerpts import Excerpts
 from petition.errors import CampaignError, Problem
 from petition.identity import Signer
 from petition.merge.message import Merger
-from petition.prepare import check_list
+from petition.planning.selection import check_list
 from tests.unit.campaign.conftest import LETTER, PEOPLE, TOML, Folder
 
 PIECES = st.sampled_from(
