@@ -11,8 +11,7 @@ from petition.cli import output
 from petition.cli.workspace import Json, Workspace
 from petition.errors import UsageError
 from petition.outbox import approvals
-from petition.outbox.approvals import ApprovalSaid, ApprovalStanding, Decision
-from petition.outbox.database import stamp
+from petition.outbox.approvals import ApprovalSaid, ApprovalStanding, Decision, described
 from petition.outbox.service import ServiceKind, ServiceState, mails_about
 from petition.outbox.states import State
 
@@ -47,7 +46,7 @@ def _type(place: Workspace, code: str, *, as_json: bool) -> None:
         )
     standing = approvals.standing_of(log, request)
     if as_json:
-        output.json(place.origin | {"requests": [approval_json(place, standing)]})
+        output.json(place.origin | {"requests": [described(log, standing)]})
         return
     output.say(
         f"Recorded that {author} typed the code of {approver} on this machine. It does not count as"
@@ -63,7 +62,7 @@ def _list(place: Workspace, *, as_json: bool) -> None:
     log = place.log_if_any
     found = approvals.standings(log) if log else []
     if as_json:
-        output.json(place.origin | {"requests": [approval_json(place, one) for one in found]})
+        output.json(place.origin | {"requests": [described(place.log, one) for one in found]})
         return
     if not found:
         output.say("Nobody was asked for an approval yet: petition help approval.md")
@@ -146,37 +145,6 @@ def _mailed(mail: ServiceState | None) -> str:
         State.DEFERRED: "the server asked us to send the mail later",
         State.UNCERTAIN: "the mail may or may not have arrived",
     }.get(mail.state, "the mail was not delivered") + why
-
-
-def approval_json(place: Workspace, standing: ApprovalStanding) -> dict[str, object]:
-    """A request as a script reads it."""
-    request = standing.request
-    mails = {folded(one.mailbox): str(one.state) for one in _mails(place, request.id)}
-    return {
-        "letter": request.letter,
-        "revision": request.revision,
-        "hash": request.hash,
-        "copies": request.copies,
-        "through": request.through,
-        "needed": request.needed,
-        "asked_at": stamp(request.at),
-        "asked_by": request.author,
-        "approvers": [{"email": one, "mail": mails.get(folded(one))} for one in request.approvers],
-        "released": standing.is_released,
-        "said": [_said_json(one) for one in standing.said],
-    }
-
-
-def _said_json(one: ApprovalSaid) -> dict[str, object]:
-    """What was said to a request, as a script reads it."""
-    return {
-        "at": stamp(one.at),
-        "decision": one.decision,
-        "how": one.how,
-        "approver": one.approver or None,
-        "words": one.words,
-        "author": one.author,
-    }
 
 
 def _mails(place: Workspace, request: int) -> list[ServiceState]:

@@ -12,12 +12,12 @@ import typer
 from petition.address import folded
 from petition.campaign.people import Known, nearest_people
 from petition.cli import output
-from petition.cli.approve import approval_json, said_words
+from petition.cli.approve import said_words
 from petition.cli.status import said, say_unsent
 from petition.cli.workspace import WHO, Csv, Json, Workspace, one_format, people_named
 from petition.errors import UsageError
 from petition.outbox import service, signatures
-from petition.outbox.approvals import ApprovalStanding, standings
+from petition.outbox.approvals import ApprovalStanding, described, standings
 from petition.outbox.database import stamp
 from petition.outbox.models import Event
 from petition.outbox.service import ServiceKind, ServiceState
@@ -84,7 +84,7 @@ def log(
                 place.origin
                 | {
                     "events": map(_event_row, found.events),
-                    "approvals": [approval_json(place, one) for one in found.asked],
+                    "approvals": [described(place.log, one) for one in found.asked],
                     "signature_steps": map(_step_json, found.steps),
                     "service_mails": map(_mail_json, found.mails),
                 }

@@ -14,7 +14,7 @@ import typer
 from petition.address import folded
 from petition.campaign.folder import Campaign
 from petition.cli import output
-from petition.cli.approve import approval_json, approval_lines
+from petition.cli.approve import approval_lines
 from petition.cli.signatures import counts_told, mails_told
 from petition.cli.workspace import (
     Csv,
@@ -25,7 +25,7 @@ from petition.cli.workspace import (
 )
 from petition.errors import CampaignError, UsageError, listed, sentence
 from petition.identity import Identity, Signer
-from petition.outbox.approvals import standings
+from petition.outbox.approvals import described, standings
 from petition.outbox.database import stamp
 from petition.outbox.log import Log
 from petition.outbox.manual import held
@@ -147,7 +147,7 @@ def _counts_json(counts: Counts) -> dict[str, object]:
 def _approvals_json(place: Workspace, letter: str | None) -> list[dict[str, object]]:
     log = place.log_if_any
     found = standings(log, letter) if log else []
-    return [approval_json(place, one) for one in found]
+    return [described(place.log, one) for one in found]
 
 
 def _show_letters(place: Workspace) -> None:

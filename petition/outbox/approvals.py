@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from petition.address import folded
 from petition.identity import Signer, codes_in, is_code
-from petition.outbox.database import Row, intact, moment
+from petition.outbox.database import Row, intact, moment, stamp
 from petition.outbox.log import Log
-from petition.outbox.service import ServiceKind, about_of
+from petition.outbox.service import ServiceKind, about_of, mails_about
 
 MARK = "petition-approval"  # stands above the code in our mail
 _MARK = re.compile(r"petition[\s>\u2010-\u2015-]{0,5}approval", re.IGNORECASE)
@@ -179,6 +179,36 @@ def standing_of(log: Log, request: ApprovalRequest) -> ApprovalStanding:
     """A request with what was said to it."""
     rows = log.database.all("approvals_of", {"request": request.id})
     return ApprovalStanding(request, list(map(_said_of, rows)))
+
+
+def described(log: Log, standing: ApprovalStanding) -> dict[str, object]:
+    """A request with what was said to it, as JSON has it for scripts and in evidence packs."""
+    request = standing.request
+    mails = {folded(one.mailbox): str(one.state) for one in mails_about(log, [_KIND], request.id)}
+    return {
+        "letter": request.letter,
+        "revision": request.revision,
+        "hash": request.hash,
+        "copies": request.copies,
+        "through": request.through,
+        "needed": request.needed,
+        "asked_at": stamp(request.at),
+        "asked_by": request.author,
+        "approvers": [{"email": one, "mail": mails.get(folded(one))} for one in request.approvers],
+        "released": standing.is_released,
+        "said": [
+            {
+                "at": stamp(one.at),
+                "decision": str(one.decision),
+                "how": one.how,
+                "approver": one.approver or None,
+                "words": one.words,
+                "mail": one.mail,
+                "author": one.author,
+            }
+            for one in standing.said
+        ],
+    }
 
 
 def with_code(

@@ -22,7 +22,7 @@ from petition.address import UNSEEN
 from petition.campaign.text_file import packaged
 from petition.errors import LogUnusable, PetitionError
 from petition.outbox import signatures
-from petition.outbox.approvals import MAIL, ApprovalStanding, standings
+from petition.outbox.approvals import MAIL, described, standings
 from petition.outbox.database import stamp
 from petition.outbox.erasure import Rehashed, frozen_letters, rehashed
 from petition.outbox.log import Log
@@ -88,7 +88,7 @@ def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterabl
     yield "copies.jsonl", _lines(_copy(row) for row in log.rows("evidence_copies"))
     yield "events.jsonl", _lines(log.rows("evidence_events"))
     yield "answers.jsonl", _lines(log.rows("evidence_answers"))
-    yield "approvals.jsonl", _lines(_approval(one) for one in standings(log))
+    yield "approvals.jsonl", _lines(described(log, one) for one in standings(log))
     yield "erasures.jsonl", _lines(
         {"letter": one.letter, "revision": one.revision, "at": one.at,
          "hash_before": one.before, "hash_after": one.after, "why": one.why}
@@ -116,15 +116,6 @@ def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterabl
 
 def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
     return (f"{json.dumps(row, ensure_ascii=False)}\n".encode() for row in rows)
-
-
-def _approval(standing: ApprovalStanding) -> dict[str, Any]:
-    request = standing.request
-    said = [
-        one._asdict() | {"at": one.at.isoformat(), "decision": str(one.decision)}
-        for one in standing.said
-    ]
-    return request._asdict() | {"at": request.at.isoformat(), "said": said}
 
 
 def _copy(row: dict[str, Any]) -> dict[str, Any]:
