@@ -20,6 +20,7 @@ from petition.errors import ExitStatus, UsageError
 from petition.merge.service_mail import ServiceSender, ServiceText
 from petition.outbox import approvals, service
 from petition.outbox.approvals import ApprovalRequest, ApprovalStanding, Decision
+from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.service import ServiceKind
 from petition.outbox.states import WAITING, State
@@ -47,27 +48,49 @@ class Asking(NamedTuple):
         return [option for option, is_given in given.items() if is_given]
 
 
-class Override(NamedTuple):
-    """A reason to send without the approval, before it is recorded."""
+class Permission(NamedTuple):
+    """By what a letter may go: its approval, or a person's reason to send it without that."""
 
-    prepared: Prepared
-    requests: tuple[ApprovalRequest, ...]  # those that were stopped, or the newest; () if none
-    reason: str
+    reason: str = ""  # of an override
+    copies: int = 0  # of the whole list, whatever the limit
+    heard: int = 0  # the id of the last thing that was said when the reason was given
 
-    def record(self) -> None:
-        """Write it into the log."""
-        log, author = self.prepared.log, system.account_name()
-        with log.writing():
-            asked = self.requests or [_record(self.prepared, self.prepared.comparison.to_send)]
-            for request in asked:
-                approvals.say(
-                    log,
-                    request.id,
-                    Decision.OVERRIDDEN,
-                    approvals.OVERRIDE,
-                    words=self.reason,
-                    author=author,
-                )
+    def require(self, prepared: Prepared, *, is_part: bool = False) -> None:
+        """UsageError unless it may go by now: somebody may have said no while `send` waited.
+
+        With `is_part` others may have been sent before.
+        """
+        self._goes_by_reason(prepared, is_part=is_part)
+
+    def use(self, prepared: Prepared, *, is_part: bool = False) -> None:
+        """The same in the transaction that queues it; an override is recorded where it is used."""
+        if not self._goes_by_reason(prepared, is_part=is_part):
+            return
+        found = _found(prepared)
+        asked = [one.request for one in found if one.refused] or [one.request for one in found[-1:]]
+        for request in asked or [_record(prepared, self.copies)]:
+            approvals.say(
+                prepared.log,
+                request.id,
+                Decision.OVERRIDDEN,
+                approvals.OVERRIDE,
+                words=self.reason,
+                author=system.account_name(),
+            )
+
+    def _goes_by_reason(self, prepared: Prepared, *, is_part: bool) -> bool:
+        """Whether it goes for the reason alone; UsageError if it may not go at all."""
+        found = _found(prepared) if prepared.bindings else []
+        standing = _deciding(found)
+        if not prepared.bindings or (standing and standing.is_released):
+            return False
+        refusals = [one for asked in found for one in asked.refused.values()]
+        if self.reason and all(one.id <= self.heard for one in refusals):
+            return True
+        if standing and standing.refused:
+            raise _stopped(prepared, standing, is_part=is_part)
+        what = f'{_nothing(is_part)} was sent: "{prepared.letter}" is no longer approved'
+        raise UsageError(what, "Run the same command again")
 
 
 def plan_line(prepared: Prepared) -> Iterator[tuple[str, str]]:
@@ -86,47 +109,31 @@ def plan_line(prepared: Prepared) -> Iterator[tuple[str, str]]:
         yield "approval", f"asked for on {output.when(standing.request.at)}, and not given yet"
 
 
-def require(prepared: Prepared, *, is_part: bool = False) -> None:
-    """UsageError unless it may go by now: somebody may have said no while `send` waited.
-
-    With `is_part` others may have been sent before.
-    """
-    if not prepared.bindings:
-        return
-    standing = _standing(prepared)
-    if standing is None or not standing.is_released:
-        if standing and standing.refused:
-            raise _stopped(prepared, standing, is_part=is_part)
-        what = f'{_nothing(is_part)} was sent: "{prepared.letter}" is no longer approved'
-        raise UsageError(what, "Run the same command again")
-
-
 def settle(
     prepared: Prepared, place: Workspace, asking: Asking, plan: Iterable[tuple[str, str]]
-) -> Override | None:
-    """Return if the letter may go, with the override to record if that is why.
+) -> Permission:
+    """Return by what the letter may go.
 
-    Otherwise ask the approvers, if a person agrees and they were not asked yet, and end the
+    If it may not, ask the approvers, if a person agrees and they were not asked yet, and end the
     command: typer.Exit or UsageError, with status 2.
     """
     if not prepared.bindings:
         if asking.options:
             raise UsageError(f"{asking.options[0]}: this needs no approval", "Omit it")
-        return None
+        return Permission()
     found = _found(prepared)
     standing = _deciding(found)
     if standing and standing.is_released:
         if asking.again:  # who wants to ask does not want to send
             what = f'nothing was sent: "{prepared.letter}" is approved, and nobody is asked again'
             raise UsageError(what, "Omit --ask-again to send it")
-        return None
+        return Permission()
     if asking.override:
         if standing:
             output.facts(approval_lines(place, standing))
+        heard = max((one.id for asked in found for one in asked.said), default=0)
         reason = asking.reason or _reason(prepared)
-        stopped = tuple(one.request for one in found if one.refused)
-        newest = (standing.request,) if standing else ()
-        return Override(prepared, stopped or newest, reason)
+        return Permission(reason, prepared.comparison.without_limit, heard)
     if standing and standing.refused:
         raise _stopped(prepared, standing)
     _refuse_forgotten(prepared)
@@ -201,7 +208,8 @@ def _reason(prepared: Prepared) -> str:
 
 
 def _whom(prepared: Prepared) -> str:
-    approval, words = prepared.campaign.settings.approval, _all_of(prepared)
+    approval = prepared.campaign.settings.approval
+    words = ", ".join(one.addr_spec for one in _approvers(prepared))
     if approval and approval.needed < len(approval.by):
         words = f"{approval.needed} of {words}"
     return words
@@ -210,10 +218,6 @@ def _whom(prepared: Prepared) -> str:
 def _approvers(prepared: Prepared) -> Sequence[Mailbox]:
     approval = prepared.campaign.settings.approval
     return approval.by if approval else ()
-
-
-def _all_of(prepared: Prepared) -> str:
-    return ", ".join(one.addr_spec for one in _approvers(prepared))
 
 
 # ---- asking by mail
@@ -229,15 +233,19 @@ def _refuse_forgotten(prepared: Prepared) -> None:
 
 
 def _ask(prepared: Prepared, asking: Asking, plan: Iterable[tuple[str, str]]) -> None:
-    """Ask all approvers, once a person has agreed to that."""
-    _confirm(prepared, asking)
+    """Ask all approvers, once a person has agreed to that, unless somebody else did meanwhile."""
+    _confirm(asking, [one.addr_spec for one in _approvers(prepared)])
     secrets = run_delivery.secrets_for(prepared)
-    whole = _whole(prepared)
     mail = _mail(prepared, asking, plan)
     with prepared.log.writing():
-        request = _record(prepared, whole)
-        _queue(prepared, mail, request, request.approvers)
-    _send(prepared, secrets, asking)
+        request = None
+        if _standing(prepared) is None:
+            request = _record(prepared, prepared.comparison.without_limit)
+            _queue(prepared, mail, request, request.approvers)
+    if request:
+        _send(prepared, secrets, asking, request)
+    else:
+        output.say_error("Another process has asked them meanwhile.")
 
 
 def _go_on_asking(
@@ -256,29 +264,21 @@ def _go_on_asking(
     if not (to_mail or waiting):
         return
     if to_mail:
-        _confirm(prepared, asking)
+        going = {*map(folded, to_mail), *waiting}
+        _confirm(asking, [one for one in request.approvers if folded(one) in going])
     secrets = run_delivery.secrets_for(prepared)
     if to_mail:
         mail = _mail(prepared, asking, plan)
         with prepared.log.writing():
             _queue(prepared, mail, request, to_mail)
-    _send(prepared, secrets, asking)
+    _send(prepared, secrets, asking, request)
 
 
-def _confirm(prepared: Prepared, asking: Asking) -> None:
+def _confirm(asking: Asking, whom: Iterable[str]) -> None:
     if not asking.yes:
         book = ", with the book of copies and all addresses in it" if asking.attach_book else ""
-        output.confirm(
-            f"Mail {_all_of(prepared)} now, to ask for approval{book}?", "nobody was asked"
-        )
-
-
-def _whole(prepared: Prepared) -> int:
-    """How many copies the list has to be sent, whatever the limit; compares them all from now."""
-    comparison = prepared.comparison
-    if comparison.limit is None:
-        return comparison.to_send
-    return prepared.listing.compare(comparison.revision, comparison.mode).to_send
+        question = f"Mail {', '.join(whom)} now, to ask for approval{book}?"
+        output.confirm(question, "nobody was asked")
 
 
 def _record(prepared: Prepared, copies: int) -> ApprovalRequest:
@@ -333,13 +333,22 @@ def _queue(
         )
 
 
-def _send(prepared: Prepared, secrets: Secrets, asking: Asking) -> None:
+def _send(prepared: Prepared, secrets: Secrets, asking: Asking, request: ApprovalRequest) -> None:
     """Send what waits, and say what became of it."""
     results = run_delivery.deliver_service(prepared, secrets, owns_log=asking.owns_log)
     for one in results:
         if one.mail.kind is ServiceKind.APPROVAL and one.state is not State.SENT:
             output.say_error(f"The mail to {one.mail.mailbox} is {one.state}: {one.said}.")
-    if not results and service.waits(prepared.log):
-        output.say_error("Another process sends from this log, and mails them too.")
-    elif not results:
-        output.say_error("The server asked us to wait before we mail them: send again later.")
+    if not results:
+        output.say_error(why_none_went(prepared.log, request))
+
+
+def why_none_went(log: Log, request: ApprovalRequest) -> str:
+    """Why there was no mail to send: the server asked us to wait, or another process sends."""
+    mails = service.mails_about(log, [ServiceKind.APPROVAL], request.id)
+    states = {one.state for one in mails}
+    if State.DEFERRED in states and not service.waits(log):
+        return "The server asked us to wait before we mail them: send again later."
+    if states & {*WAITING, State.SENDING}:
+        return "Another process sends from this log, and mails them too."
+    return "Another process has tried to mail them meanwhile."

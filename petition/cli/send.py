@@ -15,7 +15,7 @@ from petition.campaign.folder import load_campaign, read_settings
 from petition.campaign.server import Server
 from petition.checks.campaign import READ_BACK_FIRST
 from petition.cli import approval, output, run_delivery, send_later, send_plan, send_report
-from petition.cli.approval import Asking
+from petition.cli.approval import Asking, Permission
 from petition.cli.local_time import ReadersHolidays, Waves
 from petition.cli.run_delivery import Progress, Secrets
 from petition.cli.send_later import Moment
@@ -295,30 +295,34 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
     if flags.dry_run:
         output.say("Dry run: nothing was queued and nothing was sent.")
         return ExitStatus.DONE
-    override = approval.settle(prepared, place, flags.asking, more)
+    permission = approval.settle(prepared, place, flags.asking, more)
     when = f"from {output.when(waves.first)} on" if waves else ""
     when = f"at {output.when(flags.at)}" if flags.at else when
     send_plan.confirm(prepared, send_plan.question(prepared, count, when), yes=flags.yes)
     secrets = run_delivery.secrets_for(prepared)  # before anything is queued
-    if override:
-        override.record()
     if waves:
-        return _send_in_waves(prepared, waves, secrets, flags, place, options)
-    return _send_all(prepared, secrets, flags, place, options)
+        return _send_in_waves(prepared, waves, permission, secrets, flags, place, options)
+    return _send_all(prepared, permission, secrets, flags, place, options)
 
 
 def _send_all(
-    prepared: Prepared, secrets: Secrets, flags: Flags, place: Workspace, options: SendOptions
+    prepared: Prepared,
+    permission: Permission,
+    secrets: Secrets,
+    flags: Flags,
+    place: Workspace,
+    options: SendOptions,
 ) -> ExitStatus:
     """Send what was confirmed: at once, after the grace, or when its moment has come."""
     if flags.at:
         when = f"before {output.when(flags.at)}"
-        prepared = _later(prepared, flags.at, when, place, options)
+        prepared = _later(prepared, permission, flags.at, when, place, options)
     elif grace := _grace(prepared):
         when = f"for {output.duration(grace.total_seconds())}"
-        prepared = _later(prepared, datetime.now(UTC) + grace, when, place, options)
+        until = datetime.now(UTC) + grace
+        prepared = _later(prepared, permission, until, when, place, options)
     holidays = _holidays(prepared)
-    ending = _deliver(prepared, secrets, wait=flags.wait, holidays=holidays)
+    ending = _deliver(prepared, permission, secrets, wait=flags.wait, holidays=holidays)
     return max(send_report.report(prepared, ending), _later_status(holidays))
 
 
@@ -346,6 +350,7 @@ def _later_status(holidays: ReadersHolidays | None) -> ExitStatus:
 
 def _deliver(
     prepared: Prepared,
+    permission: Permission,
     secrets: Secrets,
     *,
     wait: bool,
@@ -355,7 +360,7 @@ def _deliver(
 ) -> RunResult:
     """Queue and deliver what was prepared."""
     # Once more, in the transaction: an approver may have said no while a person was asked.
-    enqueue(prepared, partial(approval.require, prepared, is_part=is_part))
+    enqueue(prepared, partial(permission.use, prepared, is_part=is_part))
     kept: CopyResult | None = None
     with Progress(prepared.comparison.to_send) as progress:
 
@@ -388,14 +393,20 @@ def _grace(prepared: Prepared) -> timedelta | None:
 
 
 def _later(
-    prepared: Prepared, at: datetime, when: str, place: Workspace, options: SendOptions
+    prepared: Prepared,
+    permission: Permission,
+    at: datetime,
+    when: str,
+    place: Workspace,
+    options: SendOptions,
 ) -> Prepared:
     """Wait, and prepare the same again; UsageError if it is not what was confirmed."""
     confirmed = send_later.Confirmed.of(prepared)
     output.say(f"Nothing is queued {when}. Until then Ctrl-C takes everything back.")
     send_later.wait_until(at, what="Nothing was queued, and nothing was sent.")
     now = _prepared_again(prepared, place, _on_its_day(place, options))
-    _require_same(now, confirmed)
+    confirmed.require(now)
+    permission.require(now)
     return now
 
 
@@ -413,12 +424,6 @@ def _prepared_again(prepared: Prepared, place: Workspace, options: SendOptions) 
     return prepare(
         campaign, prepared.letter, place.log, place.server, options, read_back=READ_BACK_BEFORE_RUN
     )
-
-
-def _require_same(now: Prepared, confirmed: send_later.Confirmed, *, is_part: bool = False) -> None:
-    """UsageError if it is not what was confirmed, or an approver has stopped it meanwhile."""
-    confirmed.require(now, is_part=is_part)
-    approval.require(now, is_part=is_part)
 
 
 def _waves(prepared: Prepared, moment: Moment) -> Waves:
@@ -448,6 +453,7 @@ def _require_open(pace: Pace, at: datetime, where: str = "") -> None:
 def _send_in_waves(
     prepared: Prepared,
     waves: Waves,
+    permission: Permission,
     secrets: Secrets,
     flags: Flags,
     place: Workspace,
@@ -465,14 +471,15 @@ def _send_in_waves(
         has_begun = newest is not None and newest.revision == prepared.plan.revision
         due = replace(options, is_due=waves.due_by(wave.at), goes_on=has_begun)
         now = _prepared_again(prepared, place, due)
-        _require_same(now, confirmed, is_part=True)
+        confirmed.require(now, is_part=True)
+        permission.require(now, is_part=True)
         if prepared.server and prepared.server.auth != "password":  # a token lasts for an hour
             secrets = run_delivery.secrets_for(prepared)
         until = following.at if following else None
         if now.comparison.waiting:
             waits = flags.wait or until is not None
             ending = _deliver(
-                *(now, secrets),
+                *(now, permission, secrets),
                 wait=waits,
                 until=until,
                 holidays=waves.holidays,
@@ -558,7 +565,7 @@ def _queue(prepared: Prepared, server: Server, flags: Flags, place: Workspace) -
     if flags.dry_run:
         output.say("Dry run: nothing was queued.")
         return ExitStatus.DONE
-    override = approval.settle(prepared, place, flags.asking, ())
+    permission = approval.settle(prepared, place, flags.asking, ())
     log, letter = prepared.log, prepared.letter
     others = waiting_unchosen(log.database, letter)
     if others:
@@ -568,12 +575,10 @@ def _queue(prepared: Prepared, server: Server, flags: Flags, place: Workspace) -
         )
     send_plan.confirm(prepared, send_plan.question(prepared, waiting + others), yes=flags.yes)
     dispatch = _dispatch(prepared, server)  # fails if there is no key
-    if override:
-        override.record()
     engine().make_tables(log)
 
     def also() -> None:
-        approval.require(prepared)  # once more: somebody may have said no meanwhile
+        permission.use(prepared)  # once more: somebody may have said no meanwhile
         frozen, revision = prepared.plan.frozen, prepared.plan.revision
         log.memory.hand_out(frozen.campaign_id, letter, revision, log.clock().date())
         dispatch.keep(log, letter)

@@ -68,6 +68,7 @@ class Comparison:
     as_queued: int = 0  # copies that go out as they were queued, though the list has changed
     due_at: datetime | None = None  # of the first deferred copy
     excluded: Mapping[str, int] = field(default_factory=dict)  # excluded rows, by reason
+    without_limit: int = field(default=0, compare=False)  # how many could be sent without it
 
     def __getitem__(self, action: Action) -> int:
         return self.actions.get(action, 0)
@@ -79,7 +80,7 @@ class Comparison:
     @property
     def to_send(self) -> int:
         """How many copies can be sent now."""
-        return sum(self[action] for action in TO_SEND)
+        return _sendable(self.actions)
 
     @property
     def waiting(self) -> int:
@@ -98,6 +99,10 @@ class Comparison:
             and self.gone <= shown.gone
             and self.newly_excluded <= shown.newly_excluded
         )
+
+
+def _sendable(actions: Mapping[Action, int]) -> int:
+    return sum(actions.get(action, 0) for action in TO_SEND)
 
 
 _QUEUED = (Action.NEW, Action.ANOTHER, Action.REPLACED)  # a row of the log is made for these
@@ -152,9 +157,11 @@ class Listing:
         self._database.run("compare_anew")
         self._database.run("compare", values)
         self._database.survey("listed")
+        actions = self._count_actions()
+        without_limit = _sendable(actions)
         if limit is not None:
             self._database.run("choose_first", {"limit": limit})
-        actions = {Action(row[0]): row[1] for row in self._database.all("count_actions")}
+            actions = self._count_actions()
         # Each further question goes through the whole list: it is asked where it has an answer.
         is_excluded, is_deferred = Action.EXCLUDED in actions, Action.DEFERRED in actions
         excluded = self._database.all("count_excluded") if is_excluded else []
@@ -171,7 +178,11 @@ class Listing:
             as_queued=self._database.value("count_as_queued") if may_differ else 0,
             due_at=self._database.moment("deferred_until") if is_deferred else None,
             excluded={row[0]: row[1] for row in excluded},
+            without_limit=without_limit,
         )
+
+    def _count_actions(self) -> dict[Action, int]:
+        return {Action(row[0]): row[1] for row in self._database.all("count_actions")}
 
     def to_send(self) -> Iterator[ListedRow]:
         """The chosen rows that can be sent, in the order of the list."""

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from petition.cli import approval
 from petition.identity import codes_in
+from petition.outbox import approvals
 from tests import PATIENCE
 from tests.acceptance.approving import APPROVAL, BEA, BOTH, CLEO, Approving
 from tests.acceptance.killable import ASKING
+from tests.acceptance.signing import log_of
 from tests.servers.counting import counting_server
 from tests.servers.postgres import Postgres
 
@@ -371,6 +374,59 @@ def test_an_override_counts_for_every_request_that_was_stopped(approving: Approv
     assert approving.sent == {"p1@x.example"}
 
 
+def test_an_override_records_the_copies_of_the_list_as_a_request_does(approving: Approving):
+    approving.send("--limit", "1", status=2)
+    approving.campaign.change(LETTER, "must be", "has to be")
+    approving.send("--limit", "1", "--override", "--reason", "It is late.", status=0)
+    assert approving.sent == {"p1@x.example"}
+    assert [one["copies"] for one in approving.requests()] == [3, 3]
+
+
+def test_an_override_is_recorded_with_the_letters_it_lets_go(approving: Approving):
+    approving.campaign.change("petition.toml", "[approval]", '[pace]\ngrace = "8 s"\n\n[approval]')
+    override = ("send", "open-letter", "--yes", "--override", "--reason", "It is late.")
+    child = approving.campaign.on_terminal(*override)
+    child.expect_exact("Nothing is queued")
+    child.send("\x03")
+    assert child.end()[0] == 130
+    assert approving.requests() == []
+    approving.send(status=2)
+    child = approving.campaign.on_terminal(*override)
+    child.expect_exact("Nothing is queued")
+    approving.answer("No, because there is news.")
+    status, told = child.end()
+    assert (status, "there is news" in told) == (2, True)
+    assert said(approving) == [("refused", "mail", BEA)]
+    assert approving.sent == set()
+
+
+def test_who_is_asked_once_more_is_named(both: Approving):
+    both.send(status=2)
+    both.answer(both.code(CLEO), CLEO)
+    both.campaign.change("petition.toml", "[inbox]", "needed = 2\n\n[inbox]")
+    both.send(status=2)
+    both.answer(both.code(CLEO), CLEO)
+    child = both.campaign.on_terminal("send", "open-letter", "--ask-again")
+    child.expect_exact(f"Mail {BEA} now")
+    child.expect_exact("[y/N]")
+    child.send("y\n")
+    child.end()
+    assert both.server.accepted == {BEA: 3, CLEO: 2}
+
+
+def test_who_was_not_mailed_is_told_why(approving: Approving, tmp_path: Path):
+    away = approving.campaign.through(1)
+    away.petition("send", "open-letter", "--yes", status=4)
+    with log_of(approving.campaign) as log:
+        [asked] = approvals.standings(log)
+        assert "Another process sends" in approval.why_none_went(log, asked.request)
+    approving.campaign.petition("inbox", status=0)  # which sends it
+    with log_of(approving.campaign) as log:
+        told = approval.why_none_went(log, asked.request)
+    assert "Another process" in told
+    assert "asked us to wait" not in told
+
+
 def test_who_asks_again_sends_nothing(approving: Approving):
     approve(approving)
     assert "approved" in approving.send("--ask-again", status=2)
@@ -508,7 +564,9 @@ def test_log_status_and_evidence_tell_it(approving: Approving):
         kept = json.loads(line)
         frozen = json.loads(pack.read("letters.jsonl").decode().splitlines()[0])
         mails = [name for name in pack.namelist() if name.startswith("mails/")]
+        assert mails == [f"mails/{one['mail']}.eml" for one in kept["said"]]
         timeline = pack.read("timeline.txt").decode()
+    assert [kept] == approving.requests()
     assert kept["hash"] == frozen["hash"]
     assert [one["how"] for one in kept["said"]] == ["mail", "mail"]
     assert len(mails) == 2
@@ -530,6 +588,18 @@ def test_a_forgotten_approver_leaves_what_was_decided(approving: Approving):
 
 
 # ---- workers
+
+
+def test_two_sends_at_once_ask_once(approving: Approving, postgres: Postgres):
+    approving.campaign.env["PETITION_DATABASE"] = postgres.new_log()
+    sends = [approving.campaign.on_terminal("send", "open-letter", "--workers") for _ in range(2)]
+    for child in sends:
+        child.expect_exact("[y/N]")
+    for child in sends:
+        child.send("y\n")
+    assert [child.end()[0] for child in sends] == [2, 2]
+    assert len(approving.requests()) == 1
+    assert approving.server.accepted == {BEA: 1}
 
 
 def test_workers_get_nothing_before_it_is_approved(approving: Approving, postgres: Postgres):
