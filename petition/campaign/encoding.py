@@ -55,13 +55,13 @@ _ALPHABETS = list(map(frozenset, _KNOWN["alphabets"].values()))
 
 
 class EncodingUnclear(PetitionError):
-    """Read in the likeliest encoding, a file has no real words."""
+    """Not enough of the words of a file are words in the likeliest encoding."""
 
     def __init__(self, guess: Encoding, words: list[bytes]) -> None:
         offers = _offers(words)
         telling = max(words, key=lambda word: _difference(word, offers), default=b"")
         shown = [f'"{one.codec}" ({telling.decode(one.codec, "replace")})' for one in offers]
-        what = f"its encoding is unclear: read as {guess.label}, its words make no sense"
+        what = f"its encoding is unclear: it may not be {guess.label}"
         hint = "Save it as UTF-8"
         if shown:
             hint += f", or write what makes its names right in [people]: encoding = {shown[0]}"
@@ -192,7 +192,7 @@ _ALSO_WORDS = 0.6  # of them, to doubt it for a rival
 _LIKELY = 0.7  # of them, to offer an encoding
 _OFFERS = 4
 
-_LATIN = re.compile("[a-zà-ɏ]+")
+_LATIN = re.compile("[a-zß-ɏ]+")
 # Hardly in a word of Western Europe: they are other letters of the Windows encodings for Turkish,
 # Icelandic, Hungarian, Romanian or Baltic words, which nothing tells apart.
 _UNSURE = re.compile("[ýþðû]|ã(?![oe]|$)|õ(?!e)")

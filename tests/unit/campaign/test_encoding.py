@@ -177,6 +177,7 @@ def test_what_is_not_an_encoding_of_lists(name):
         "José Muñoz, Zoë Grüner, François Lefèvre, Åse Sørensen, João Simões, Niamh O’Brien",
         "Agnès Lefèvre, Benoît Chênevert, Noël Fœssel, Søren Kierkegård",
         "Šimek, Žižka, Dušan, 5 €, “North” – South",
+        "Strauß, Großkopf, Weiß",
     ],
 )
 def test_names_of_western_europe_are_windows_1252(tmp_path, text):
