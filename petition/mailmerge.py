@@ -12,7 +12,7 @@ from pathlib import Path
 
 from petition.campaign.names import column_name, nearest_hint, quoted
 from petition.campaign.tables import ALIASES
-from petition.campaign.text_file import HINT_ENCODING, find_file, read_text, unreadable
+from petition.campaign.text_file import HINT_CSV_ENCODING, find_file, read_text, unreadable
 from petition.checks.campaign import in_order
 from petition.errors import CampaignError, Problem, UsageError
 from petition.foreign_letter import (
@@ -321,7 +321,7 @@ class _Reading:
         except OSError as why:
             self._complain(name, None, *unreadable(why))
         except UnicodeDecodeError:
-            self._complain(name, None, "is not saved as UTF-8", HINT_ENCODING)
+            self._complain(name, None, "is not saved as UTF-8", HINT_CSV_ENCODING)
         return text or ""
 
     def _complain(self, file: str, line: int | None, what: str, hint: str) -> None:

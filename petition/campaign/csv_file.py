@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from petition.campaign.encoding import Encoding, EncodingUnclear, encoding_named, find_encoding
-from petition.campaign.text_file import HINT_ENCODING, unreadable
+from petition.campaign.text_file import HINT_CSV_ENCODING, unreadable
 from petition.errors import CampaignError, PetitionError, Problem
 
 
@@ -224,7 +224,7 @@ class _Blocks:
             if len(line) >= _LINE_LIMIT:
                 raise _Unreadable("this line is longer than 1,000,000 characters", _SAVE)
             if what := self._fault_in(line):
-                raise _Unreadable(what, HINT_ENCODING)
+                raise _Unreadable(what, HINT_CSV_ENCODING)
             yield _trimmed(line)
 
     def _fault_in(self, text: str) -> str | None:

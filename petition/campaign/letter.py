@@ -307,6 +307,7 @@ def _differences(letter: Letter) -> Iterator[Problem]:
 _FRONT_MATTER_LIMIT = 20_000  # characters: PyYAML is slow, and a front matter is a few lines
 _BRACKETS_LIMIT = 200  # 5,000 of them in a row take PyYAML 5 s
 _COMMENT = re.compile(r"[ \t]+(#[^\n]*)")
+_TAB_HINT = "Write a blank in place of the tab"
 _YAML_HINT = 'Write lines of key: value, and quote a value that has ": " or starts with a symbol'
 
 
@@ -340,7 +341,7 @@ def _mapping(text: str) -> tuple[dict[str, Any], dict[str, int]]:
         line = mark.line + 2 if mark else 1
         reason = " ".join(str(why.problem or why.context).split())
         value = text.split("\n")[max(line - 2, 0)].partition(":")[2].strip()
-        hint = curly_hint(value, value[:1]) or _YAML_HINT
+        hint = curly_hint(value, value[:1]) or (_TAB_HINT if "'\\t'" in reason else _YAML_HINT)
         raise FrontMatterRefused(line, f"this is not YAML: {reason}", hint) from None
     except yaml.reader.ReaderError as why:
         line = text.count("\n", 0, why.position) + 2

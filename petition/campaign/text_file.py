@@ -19,7 +19,8 @@ from petition.errors import Level, Problem
 TEXT_LIMIT = 128_000  # bytes
 LINE_LIMIT = 20_000
 
-HINT_ENCODING = 'Save it as UTF-8 (in a spreadsheet: as "CSV UTF-8, comma delimited")'
+HINT_ENCODING = "Save it as UTF-8"
+HINT_CSV_ENCODING = f'{HINT_ENCODING} (in a spreadsheet: as "CSV UTF-8, comma delimited")'
 _ENDINGS = re.compile(r"(?:\.(?:csv|tsv|txt|md|xls[xmb]?|ods|numbers))+$")
 
 

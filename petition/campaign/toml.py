@@ -28,12 +28,22 @@ _LONG_KEY = re.compile(
     r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){20}""", re.ASCII
 )
 
+_HINTS = {  # by what tomllib says
+    "twice": "Keep one of the two, with the lines of both",
+    "overwrite": "The key stands there twice: keep one of the two",
+    "illegal character '\\n'": "Write a quotation mark where the text ends",
+    "unterminated": "Write quotation marks where the text ends",
+    "hex value": 'In a path write "/" in place of "\\"',
+    "'\\'": 'In a path write "/" in place of "\\"',
+    "": "Fix the syntax; strings need quotes",
+}
+
 
 class TomlRefused(PetitionError):
     """A text is not TOML: where reading failed, if that is known, and why."""
 
     def __init__(self, line: int | None, reason: str, hint: str | None = None) -> None:
-        hint = hint or "Fix the syntax; strings need quotes"
+        hint = hint or next(hint for said, hint in _HINTS.items() if said in reason)
         super().__init__(f"this is not TOML: {reason}", hint)
         self.line = line
 

@@ -74,6 +74,12 @@ def test_what_is_no_toml_is_refused_with_its_line(text, line):
     assert refused.value.line == line
 
 
+@pytest.mark.parametrize("path", ["C:\\Users\\ann", "C:\\data"])
+def test_a_path_of_windows_is_to_be_written_with_slashes(path):
+    with pytest.raises(TomlRefused, match='write "/" in place of'):
+        parse_toml(f'recipients = "{path}"')
+
+
 TOML_TEXTS = st.lists(
     st.sampled_from(
         ["[a]", "[a.b]", '["c d"]', "[[l]]", "x = 1", "y.z = 'a'", 'k = """', '"""', "m = '''",
