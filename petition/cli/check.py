@@ -174,7 +174,7 @@ class Inspection:
         self._count(examined, merger, revision, log)
         if examined.frozen:
             self._tell_first(examined, following)
-        if examined.frozen and log:
+        if examined.frozen and log and not campaign.stands_in:
             examined.frozen = examined.frozen.counting(examined.bare.yes_no)
             if text_to_send(examined.frozen, log)[1] != revision:  # nobody has had this one
                 self.idle.pop(examined.letter.name, None)

@@ -125,6 +125,16 @@ def test_a_letter_that_send_would_stop_at(campaign: SmallCampaign):
     assert said[1].endswith("not ready: other needs the name open-letter.")
 
 
+def test_a_mistake_in_the_settings_is_no_change_of_the_letter(campaign: SmallCampaign):
+    with counting_server() as server:
+        campaign = campaign.through(server.port)
+        campaign.petition("send", "open-letter", "--yes", status=0)
+    campaign.change("petition.toml", "reply_to", "replyto")
+    (mistake, end) = check(campaign, 1)
+    assert "replyto" in mistake
+    assert end.startswith("1 error:")
+
+
 def test_a_follow_up_waits_for_the_letter_before_it(campaign: SmallCampaign):
     campaign.write("letters/again.md", "---\nfollows: open-letter\n---\nOnce more.\n")
     needs = "again needs open-letter to be sent first"
