@@ -406,9 +406,8 @@ def write_book(copies: Copies, who: str | None, file: Path, place: Workspace) ->
     )
     book.write(whole, file)
     number = output.count(len(made), "copy", "copies")
-    output.say(
-        f"Wrote {file}: {number}, the unusual ones first. Keep it private; nothing was sent."
-    )
+    order = ", the unusual ones first" if len(made) > 1 else ""
+    output.say(f"Wrote {file}: {number}{order}. Keep it private; nothing was sent.")
     if copies.examined.has_errors:
         raise CampaignError([one for one in in_order(copies.problems) if one.is_error])
 

@@ -244,8 +244,9 @@ def _head(book: Book) -> Iterator[Html]:
     elif book.listed != len(book.copies):
         what += f" Shown are {len(book.copies):,}: the others cannot be made."
     yield tag("p", what, class_="soft")
-    order = "Copies with problems come first, then those that differ most from the others."
-    yield tag("p", f"{order} Keep this file private: it holds names and addresses.", class_="soft")
+    order = "Copies with problems come first, then those that differ most from the others. "
+    private = "Keep this file private: it holds names and addresses."
+    yield tag("p", f"{order if len(book.copies) > 1 else ''}{private}", class_="soft")
     if book.is_rehearsal:
         what = "There is no mail server yet: petition send would only rehearse this."
         yield tag("p", tag("strong", what), role="note")
