@@ -382,16 +382,16 @@ def _in_lines(parts: Sequence[str]) -> Iterator[str]:
 
 def _row(entry: Entry, found: Ledger, demands: Sequence[QuotedDemand]) -> tuple[object, ...]:
     late = [entry.overdue or ""] if found.overdue else []
-    cells = (_WORDS[entry.standing.to_demand(one.id)] for one in demands)
+    cells = (_WORDS[entry.history.to_demand(one.id)] for one in demands)
     return (entry.who, entry.days, entry.working_days, *late, _of_letter(entry), *cells)
 
 
 def _of_letter(entry: Entry) -> str:
     if entry.is_bounced:
         return "bounced"
-    said = entry.standing.said()
-    if said is Status.STALLED and len(entry.standing.stalls) > 1:
-        return f"{_WORDS[said]} ×{len(entry.standing.stalls)}"
+    said = entry.history.said()
+    if said is Status.STALLED and len(entry.history.stalls) > 1:
+        return f"{_WORDS[said]} ×{len(entry.history.stalls)}"
     if said is Status.NONE and entry.copy.state is State.UNCERTAIN:
         return "uncertain"
     return _WORDS[said]
@@ -420,15 +420,15 @@ def command_for(entry: Entry, answer: Answer) -> str:
 
 
 def _say_stalls(found: Ledger) -> None:
-    stalled = [entry for entry in found.entries if entry.standing.stalls]
+    stalled = [entry for entry in found.entries if entry.history.stalls]
     if not stalled:
         return
-    times = sum(len(entry.standing.stalls) for entry in stalled)
+    times = sum(len(entry.history.stalls) for entry in stalled)
     who = output.count(len(stalled), "person", "people")
     output.say("")
     output.say(f"Stalled {output.count(times, 'time')}, by {who}:", "bold")
     for entry in stalled:
-        for answer in entry.standing.stalls:
+        for answer in entry.history.stalls:
             output.say(f"  {_said(entry, answer)}")
 
 
@@ -455,7 +455,7 @@ def _ledger_json(found: Ledger) -> dict[str, object]:
 
 
 def _entry_json(entry: Entry, found: Ledger) -> dict[str, object]:
-    standing = entry.standing
+    history = entry.history
     return {
         "email": entry.copy.mailbox,
         "name": entry.copy.name,
@@ -467,11 +467,11 @@ def _entry_json(entry: Entry, found: Ledger) -> dict[str, object]:
         "reply_by": entry.reply_by.isoformat() if entry.reply_by else None,
         "overdue": entry.overdue,
         "answer": entry.status,
-        "letter": standing.said(),
-        "demands": {one.id: standing.to_demand(one.id) for one in found.demands},
-        "stalls": len(standing.stalls),
-        "unclassified": [command_for(entry, answer) for answer in standing.pending],
-        "answers": [_answer_json(answer) for answer in standing.answers],
+        "letter": history.said(),
+        "demands": {one.id: history.to_demand(one.id) for one in found.demands},
+        "stalls": len(history.stalls),
+        "unclassified": [command_for(entry, answer) for answer in history.pending],
+        "answers": [_answer_json(answer) for answer in history.answers],
     }
 
 

@@ -19,7 +19,7 @@ from petition.cli.workspace import Workspace
 from petition.errors import ExitStatus, UsageError
 from petition.merge.service_mail import ServiceSender, ServiceText
 from petition.outbox import approvals, service
-from petition.outbox.approvals import ApprovalRequest, ApprovalStanding, Decision
+from petition.outbox.approvals import Approval, ApprovalRequest, Decision
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.service import ServiceKind
@@ -81,14 +81,14 @@ class Permission(NamedTuple):
     def _goes_by_reason(self, prepared: Prepared, *, is_part: bool) -> bool:
         """Whether it goes for the reason alone; UsageError if it may not go at all."""
         found = _found(prepared) if prepared.bindings else []
-        standing = _deciding(found)
-        if not prepared.bindings or (standing and standing.is_released):
+        approval = _deciding(found)
+        if not prepared.bindings or (approval and approval.is_released):
             return False
         refusals = [one for asked in found for one in asked.refused.values()]
         if self.reason and all(one.id <= self.heard for one in refusals):
             return True
-        if standing and standing.refused:
-            raise _stopped(prepared, standing, is_part=is_part)
+        if approval and approval.refused:
+            raise _stopped(prepared, approval, is_part=is_part)
         what = f'{_nothing(is_part)} was sent: "{prepared.letter}" is no longer approved'
         raise UsageError(what, "Run the same command again")
 
@@ -97,16 +97,16 @@ def plan_line(prepared: Prepared) -> Iterator[tuple[str, str]]:
     """How far the approval is, for the plan."""
     if not prepared.bindings:
         return
-    standing = _standing(prepared)
-    if standing is None:
+    approval = _approval(prepared)
+    if approval is None:
         yield "approval", f"needed from {_whom(prepared)}, and not asked for yet"
-    elif standing.is_released:
-        told = [*_what_counts(standing), *_doubts(standing)]
+    elif approval.is_released:
+        told = [*_what_counts(approval), *_doubts(approval)]
         yield "approval", "; ".join(f"{said_words(one)} ({output.when(one.at)})" for one in told)
-    elif standing.refused:
-        yield "approval", f"stopped by {', '.join(standing.refused)}"
+    elif approval.refused:
+        yield "approval", f"stopped by {', '.join(approval.refused)}"
     else:
-        yield "approval", f"asked for on {output.when(standing.request.at)}, and not given yet"
+        yield "approval", f"asked for on {output.when(approval.request.at)}, and not given yet"
 
 
 def settle(
@@ -122,28 +122,28 @@ def settle(
             raise UsageError(f"{asking.options[0]}: this needs no approval", "Omit it")
         return Permission()
     found = _found(prepared)
-    standing = _deciding(found)
-    if standing and standing.is_released:
+    approval = _deciding(found)
+    if approval and approval.is_released:
         if asking.again:  # who wants to ask does not want to send
             what = f'nothing was sent: "{prepared.letter}" is approved, and nobody is asked again'
             raise UsageError(what, "Omit --ask-again to send it")
         return Permission()
     if asking.override:
-        if standing:
-            output.facts(approval_lines(place, standing))
+        if approval:
+            output.facts(approval_lines(place, approval))
         heard = max((one.id for asked in found for one in asked.said), default=0)
         reason = asking.reason or _reason(prepared)
         return Permission(reason, prepared.comparison.without_limit, heard)
-    if standing and standing.refused:
-        raise _stopped(prepared, standing)
+    if approval and approval.refused:
+        raise _stopped(prepared, approval)
     _refuse_forgotten(prepared)
-    if standing is None:
+    if approval is None:
         _ask(prepared, asking, plan)
-        standing = _standing(prepared)
+        approval = _approval(prepared)
     else:
-        _go_on_asking(prepared, asking, standing, plan)
-    if standing:
-        output.facts(approval_lines(place, standing))
+        _go_on_asking(prepared, asking, approval, plan)
+    if approval:
+        output.facts(approval_lines(place, approval))
     output.say(
         f"Nothing is queued before it is approved. Next: petition inbox reads the answers; then"
         f" petition send {prepared.letter}"
@@ -151,16 +151,16 @@ def settle(
     raise typer.Exit(ExitStatus.NOTHING_DONE)
 
 
-def _standing(prepared: Prepared) -> ApprovalStanding | None:
+def _approval(prepared: Prepared) -> Approval | None:
     return _deciding(_found(prepared))
 
 
-def _found(prepared: Prepared) -> list[ApprovalStanding]:
+def _found(prepared: Prepared) -> list[Approval]:
     """The requests for what was prepared, oldest first."""
-    return approvals.standings_for(prepared.log, prepared.letter, prepared.bindings)
+    return approvals.approvals_for(prepared.log, prepared.letter, prepared.bindings)
 
 
-def _deciding(found: list[ApprovalStanding]) -> ApprovalStanding | None:
+def _deciding(found: list[Approval]) -> Approval | None:
     """The request that decides: one that somebody stopped, else a granted one; the newest of each.
 
     Else the newest of all.
@@ -171,22 +171,20 @@ def _deciding(found: list[ApprovalStanding]) -> ApprovalStanding | None:
     return ranked[-1] if ranked else None
 
 
-def _what_counts(standing: ApprovalStanding) -> list[approvals.ApprovalSaid]:
-    if standing.override and not standing.is_approved:
-        return [standing.override]
-    return list(standing.approved.values())
+def _what_counts(approval: Approval) -> list[approvals.ApprovalSaid]:
+    if approval.override and not approval.is_approved:
+        return [approval.override]
+    return list(approval.approved.values())
 
 
-def _doubts(standing: ApprovalStanding) -> list[approvals.ApprovalSaid]:
+def _doubts(approval: Approval) -> list[approvals.ApprovalSaid]:
     """The last words of approvers that are neither a yes nor a no, which a person must read."""
-    last = {folded(one.approver): one for one in standing.said if one.how == approvals.MAIL}
+    last = {folded(one.approver): one for one in approval.said if one.how == approvals.MAIL}
     return [one for one in last.values() if one.decision is Decision.UNDECIDED]
 
 
-def _stopped(
-    prepared: Prepared, standing: ApprovalStanding, *, is_part: bool = False
-) -> UsageError:
-    said = "; ".join(map(said_words, standing.refused.values()))
+def _stopped(prepared: Prepared, approval: Approval, *, is_part: bool = False) -> UsageError:
+    said = "; ".join(map(said_words, approval.refused.values()))
     hint = (
         "Change what they object to, and send again: that asks them anew. Who changes their mind"
         " replies with the code. To send all the same: --override"
@@ -208,16 +206,16 @@ def _reason(prepared: Prepared) -> str:
 
 
 def _whom(prepared: Prepared) -> str:
-    approval = prepared.campaign.settings.approval
+    settings = prepared.campaign.settings.approval
     words = ", ".join(one.addr_spec for one in _approvers(prepared))
-    if approval and approval.needed < len(approval.by):
-        words = f"{approval.needed} of {words}"
+    if settings and settings.needed < len(settings.by):
+        words = f"{settings.needed} of {words}"
     return words
 
 
 def _approvers(prepared: Prepared) -> Sequence[Mailbox]:
-    approval = prepared.campaign.settings.approval
-    return approval.by if approval else ()
+    settings = prepared.campaign.settings.approval
+    return settings.by if settings else ()
 
 
 # ---- asking by mail
@@ -239,7 +237,7 @@ def _ask(prepared: Prepared, asking: Asking, plan: Iterable[tuple[str, str]]) ->
     mail = _mail(prepared, asking, plan)
     with prepared.log.writing():
         request = None
-        if _standing(prepared) is None:
+        if _approval(prepared) is None:
             request = _record(prepared, prepared.comparison.without_limit)
             _queue(prepared, mail, request, request.approvers)
     if request:
@@ -251,16 +249,16 @@ def _ask(prepared: Prepared, asking: Asking, plan: Iterable[tuple[str, str]]) ->
 def _go_on_asking(
     prepared: Prepared,
     asking: Asking,
-    standing: ApprovalStanding,
+    approval: Approval,
     plan: Iterable[tuple[str, str]],
 ) -> None:
     """Send the mails that wait, of a `send` that was killed; with --ask-again, new ones too."""
-    request = standing.request
+    request = approval.request
     mails = service.mails_about(prepared.log, [ServiceKind.APPROVAL], request.id)
     waiting = {folded(one.mailbox) for one in mails if one.state in WAITING}
     had = {folded(one.mailbox) for one in mails}
     settled = waiting if asking.again else had
-    to_mail = [one for one in standing.open if folded(one) not in settled]
+    to_mail = [one for one in approval.open if folded(one) not in settled]
     if not (to_mail or waiting):
         return
     if to_mail:
@@ -283,7 +281,7 @@ def _confirm(asking: Asking, whom: Iterable[str]) -> None:
 
 def _record(prepared: Prepared, copies: int) -> ApprovalRequest:
     """Write a request into the log, in a transaction."""
-    approval, frozen = prepared.campaign.settings.approval, prepared.plan.frozen
+    settings, frozen = prepared.campaign.settings.approval, prepared.plan.frozen
     return approvals.ask(
         prepared.log,
         prepared.letter,
@@ -292,7 +290,7 @@ def _record(prepared: Prepared, copies: int) -> ApprovalRequest:
         prepared.bindings[0],
         copies=copies,
         through=prepared.server.name if prepared.server else "",
-        needed=approval.needed if approval else 0,
+        needed=settings.needed if settings else 0,
         approvers=[one.addr_spec for one in _approvers(prepared)],
         author=system.account_name(),
     )

@@ -11,7 +11,7 @@ from petition.cli import output
 from petition.cli.workspace import Json, Workspace
 from petition.errors import UsageError
 from petition.outbox import approvals
-from petition.outbox.approvals import ApprovalSaid, ApprovalStanding, Decision, described
+from petition.outbox.approvals import Approval, ApprovalSaid, Decision, described
 from petition.outbox.service import ServiceKind, ServiceState, mails_about
 from petition.outbox.states import State
 
@@ -44,40 +44,40 @@ def _type(place: Workspace, code: str, *, as_json: bool) -> None:
         approvals.say(
             log, request.id, Decision.APPROVED, approvals.TYPED, approver=approver, author=author
         )
-    standing = approvals.standing_of(log, request)
+    approval = approvals.approval_of(log, request)
     if as_json:
-        output.json(place.origin | {"requests": [described(log, standing)]})
+        output.json(place.origin | {"requests": [described(log, approval)]})
         return
     output.say(
         f"Recorded that {author} typed the code of {approver} on this machine. It does not count as"
         " their own word."
     )
-    output.facts(approval_lines(place, standing))
-    if standing.is_released:
+    output.facts(approval_lines(place, approval))
+    if approval.is_released:
         output.say(f"Next: petition send {request.letter}")
     place.say_which()
 
 
 def _list(place: Workspace, *, as_json: bool) -> None:
     log = place.log_if_any
-    found = approvals.standings(log) if log else []
+    found = approvals.all_approvals(log) if log else []
     if as_json:
         output.json(place.origin | {"requests": [described(place.log, one) for one in found]})
         return
     if not found:
         output.say("Nobody was asked for an approval yet: petition help approval.md")
-    for number, standing in enumerate(found):
+    for number, approval in enumerate(found):
         if number:
             output.say("")
-        output.facts(approval_lines(place, standing))
+        output.facts(approval_lines(place, approval))
     if found:
         output.say("")
     place.say_which()
 
 
-def approval_lines(place: Workspace, standing: ApprovalStanding) -> Iterator[tuple[str, str]]:
+def approval_lines(place: Workspace, approval: Approval) -> Iterator[tuple[str, str]]:
     """A request for approval as pairs of a heading and its text."""
-    request = standing.request
+    request = approval.request
     revision = f", revision {request.revision}" if request.revision > 1 else ""
     what = output.count(request.copies, "letter")
     yield "request", f"{request.letter}{revision}: {what} through {request.through}"
@@ -85,24 +85,24 @@ def approval_lines(place: Workspace, standing: ApprovalStanding) -> Iterator[tup
     if mails:
         yield "asked", f"{output.when(request.at)}, by {request.author}"
     for approver in request.approvers:
-        yield approver, _said_by(approver, standing, mails.get(folded(approver)))
-    if one := standing.override:
+        yield approver, _said_by(approver, approval, mails.get(folded(approver)))
+    if one := approval.override:
         yield "overridden", f"{output.when(one.at)}, by {one.author}: {quoted_words(one.words)}"
-    yield "approval", _verdict(standing)
+    yield "approval", _verdict(approval)
 
 
-def _verdict(standing: ApprovalStanding) -> str:
-    needed = f"{len(standing.approved)} of {standing.request.needed} needed"
-    if standing.refused:
-        return f"stopped by {', '.join(standing.refused)}"
-    if standing.is_released:
-        return "it may go: " + (needed if standing.is_approved else "overridden")
+def _verdict(approval: Approval) -> str:
+    needed = f"{len(approval.approved)} of {approval.request.needed} needed"
+    if approval.refused:
+        return f"stopped by {', '.join(approval.refused)}"
+    if approval.is_released:
+        return "it may go: " + (needed if approval.is_approved else "overridden")
     return f"not yet: {needed}"
 
 
-def _said_by(approver: str, standing: ApprovalStanding, mail: ServiceState | None) -> str:
+def _said_by(approver: str, approval: Approval, mail: ServiceState | None) -> str:
     key = folded(approver)
-    said = [one for one in standing.said if folded(one.approver) == key]
+    said = [one for one in approval.said if folded(one.approver) == key]
     if not said:
         return _mailed(mail)
     return "; ".join(f"{said_words(one, whose=False)} ({output.when(one.at)})" for one in said)

@@ -36,7 +36,7 @@ from petition.inbox.mailboxes import (
     read_into,
     received,
 )
-from petition.inbox.signing_words import Stance, asked_in, stance_of
+from petition.inbox.signing_phrases import Stance, asked_in, stance_of
 from petition.oauth import Account, LoginLost
 from petition.outbox import service, signatures
 from petition.outbox.approvals import Decision
@@ -104,7 +104,7 @@ def _listen(place: Workspace, settings: Inbox, *, watch: bool, as_json: bool) ->
     incoming = Incoming(place.log if takes_signatures else place.existing_log)
     if takes_signatures:
         desk = SigningDesk.of(incoming.log, place.campaign)
-        incoming.takers = (SignByMail(desk, incoming).take,)
+        incoming.handlers = (SignByMail(desk, incoming).handle,)
     since = incoming.sent_since()
     if since is None and takes_signatures:
         since = imap_day(incoming.log.clock() - timedelta(days=UNCONFIRMED_DAYS))

@@ -17,7 +17,7 @@ from petition.cli.status import said, say_unsent
 from petition.cli.workspace import WHO, Csv, Json, Workspace, one_format, people_named
 from petition.errors import UsageError
 from petition.outbox import service, signatures
-from petition.outbox.approvals import ApprovalStanding, described, standings
+from petition.outbox.approvals import Approval, all_approvals, described
 from petition.outbox.database import stamp
 from petition.outbox.models import Event
 from petition.outbox.service import ServiceKind, ServiceState
@@ -61,7 +61,7 @@ class _Found(NamedTuple):
     """What the log has; the oldest of each comes first."""
 
     events: Iterator[Event] = iter(())
-    asked: Sequence[ApprovalStanding] = ()
+    asked: Sequence[Approval] = ()
     steps: Iterator[StepTaken] = iter(())
     mails: Iterator[ServiceState] = iter(())
 
@@ -101,11 +101,11 @@ def _found(place: Workspace, who: str | None) -> _Found:
     if opened is None:
         return _Found()
     if who is None:
-        everything = opened.events(), standings(opened), signatures.steps(opened)
+        everything = opened.events(), all_approvals(opened), signatures.steps(opened)
         return _Found(*everything, service.mails(opened))
     boxes = people_named(place, [who], several=True)
     keys = set(map(folded, boxes))
-    asked = [one for one in standings(opened) if keys & set(map(folded, one.request.approvers))]
+    asked = [one for one in all_approvals(opened) if keys & set(map(folded, one.request.approvers))]
     events = chain.from_iterable(opened.events(box) for box in boxes)
     steps = [one for box in boxes for one in signatures.steps(opened, box)]
     mails = [one for box in boxes for one in service.mails(opened, box)]
@@ -192,7 +192,7 @@ def _show_line(line: _Line) -> None:
     output.say(f"{at.astimezone():%Y-%m-%d %H:%M:%S}  {output.clean(text)}", output.NOTE)
 
 
-def _approval_lines(asked: Iterable[ApprovalStanding]) -> list[_Line]:
+def _approval_lines(asked: Iterable[Approval]) -> list[_Line]:
     """What became of approvals, oldest first."""
     lines: list[_Line] = []
     for request, answers in ((one.request, one.said) for one in asked):

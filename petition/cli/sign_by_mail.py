@@ -9,33 +9,33 @@ from collections.abc import Iterator
 
 from petition.address import is_of
 from petition.inbox import Kind
-from petition.inbox.signing_words import SigningRequest, Stance, asked_in, stance_of
-from petition.merge import signed
+from petition.inbox.signing_phrases import SigningRequest, Stance, asked_in, stance_of
+from petition.merge import frozen_signatures
 from petition.outbox import service, signatures
-from petition.outbox.inbound import OF_A_PERSON, SIGNATURE, Incoming, Received, Taken
+from petition.outbox.inbound import OF_A_PERSON, SIGNATURE, Handled, Incoming, Received
 from petition.outbox.signatures import SIGNATURE_MAILS, SignatureRecord, SignatureStatus
 from petition.signing import Admission, SigningDesk, SignRefused, entry_of
 
-# The effects of a mail (`Taken`).
+# The effects of a mail (`Handled`).
 ASKED, TOLD, CONFIRMED, WITHDREW = "asked", "told", "confirmed", "withdrew"
 DOUBTFUL = "doubtful"  # it changes nothing, and a person must look at it
 _BY_MAIL, _BY_REPLY = "mail", "reply"
 
 
 class SignByMail:
-    """Takes the mails that are about signatures, in the transaction that records each."""
+    """Handles the mails that are about signatures, in the transaction that records each."""
 
     def __init__(self, desk: SigningDesk, incoming: Incoming) -> None:
         self._desk = desk
         self._incoming = incoming
 
-    def take(self, mail: Received) -> Taken | None:
-        """What a mail came to; None: it is about no signature."""
+    def handle(self, mail: Received) -> Handled | None:
+        """What became of a mail; None: it is about no signature."""
         if not mail.sender or self._desk.is_own(mail.sender) or mail.is_to_many:
             return None
         signature = self._answered(mail)
         if mail.kind not in OF_A_PERSON:
-            return Taken(SIGNATURE) if signature else None
+            return Handled(SIGNATURE) if signature else None
         if signature:
             return self._apply(mail, signature)
         if not self._is_to_sign(mail):
@@ -67,28 +67,28 @@ class SignByMail:
         address = self._desk.settings.sign.mailto
         return address is not None and any(is_of(one, address.addr_spec) for one in mail.sent_to)
 
-    def _apply(self, mail: Received, signature: SignatureRecord) -> Taken:
+    def _apply(self, mail: Received, signature: SignatureRecord) -> Handled:
         if not is_of(mail.sender, signature.mailbox):
             return _doubt(f"it answers a mail to {signature.mailbox}, from another address")
         if self._incoming.had_mail(mail):
-            return Taken(SIGNATURE, (), "it was read before")
+            return Handled(SIGNATURE, (), "it was read before")
         declines = mail.kind == Kind.UNSUBSCRIBE
         stance = Stance.DECLINES if declines else stance_of(mail.words, mail.subject)
         if stance is Stance.CONFIRMS and not mail.may_leave:
             if signature.status is SignatureStatus.WITHDRAWN:
                 return _doubt("it confirms a signature that was withdrawn")
             done = self._desk.confirm(signature, _BY_REPLY)
-            return Taken(SIGNATURE, (CONFIRMED,) if done else (), "it confirms the signature")
+            return Handled(SIGNATURE, (CONFIRMED,) if done else (), "it confirms the signature")
         if stance is Stance.DECLINES:
-            gone = signed.withdraw(self._desk.log, signature, _BY_REPLY)
+            gone = frozen_signatures.withdraw(self._desk.log, signature, _BY_REPLY)
             did = (WITHDREW,) if gone is not None else ()
             sent = f", after the name went out with {gone[-1].letter}" if gone else ""
-            return Taken(SIGNATURE, did, f"it takes the signature back{sent}")
+            return Handled(SIGNATURE, did, f"it takes the signature back{sent}")
         return _doubt("it does not clearly say whether they sign")
 
-    def _sign(self, mail: Received, request: SigningRequest) -> Taken:
+    def _sign(self, mail: Received, request: SigningRequest) -> Handled:
         if self._incoming.had_mail(mail):
-            return Taken(SIGNATURE, (), "it was read before")
+            return Handled(SIGNATURE, (), "it was read before")
         desk = self._desk
         try:
             entry = entry_of(request.cells)
@@ -97,15 +97,15 @@ class SignByMail:
         except SignRefused as why:
             return _doubt(f"it signs, but {_WHY[why.why].format(why.field)}")
         if became is Admission.ASKED:
-            return Taken(SIGNATURE, (ASKED,), f"{entry.name} signs")
+            return Handled(SIGNATURE, (ASKED,), f"{entry.name} signs")
         if signature and signature.entry.name not in {"", entry.name}:  # "": withdrawn
             other = signature.entry.name
             return _doubt(f"{entry.name} signs, and {other} has signed with the same address")
         if became is Admission.TOLD:
-            return Taken(SIGNATURE, (TOLD,), f"{entry.name} has signed before")
+            return Handled(SIGNATURE, (TOLD,), f"{entry.name} has signed before")
         is_barred = became is Admission.BARRED
         why_not = "must not be written to" if is_barred else "had a mail within the last day"
-        return Taken(SIGNATURE, (), f"{entry.name} signs, and the address {why_not}")
+        return Handled(SIGNATURE, (), f"{entry.name} signs, and the address {why_not}")
 
 
 _WHY = {
@@ -117,5 +117,5 @@ _WHY = {
 }
 
 
-def _doubt(reason: str) -> Taken:
-    return Taken("", (DOUBTFUL,), reason)
+def _doubt(reason: str) -> Handled:
+    return Handled("", (DOUBTFUL,), reason)

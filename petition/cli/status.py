@@ -25,7 +25,7 @@ from petition.cli.workspace import (
 )
 from petition.errors import CampaignError, UsageError, listed, sentence
 from petition.identity import Identity, Signer
-from petition.outbox.approvals import described, standings
+from petition.outbox.approvals import all_approvals, described
 from petition.outbox.database import stamp
 from petition.outbox.log import Log
 from petition.outbox.manual import held
@@ -146,7 +146,7 @@ def _counts_json(counts: Counts) -> dict[str, object]:
 
 def _approvals_json(place: Workspace, letter: str | None) -> list[dict[str, object]]:
     log = place.log_if_any
-    found = standings(log, letter) if log else []
+    found = all_approvals(log, letter) if log else []
     return [described(place.log, one) for one in found]
 
 
@@ -185,7 +185,7 @@ def say_unsent(place: Workspace, of: str = "", then: str = "") -> None:
 
 def _show_letter(place: Workspace, name: str) -> None:
     counts = _counts(place, name)[0]
-    asked = standings(place.log, name) if place.log_if_any else []
+    asked = all_approvals(place.log, name) if place.log_if_any else []
     if asked:
         output.facts(approval_lines(place, asked[-1]))
     if not counts.total:

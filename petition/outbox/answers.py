@@ -95,7 +95,7 @@ class StoredMail(NamedTuple):
     quote: str
 
 
-class Standing:
+class AnswerHistory:
     """Where one person stands with one letter, by their answers, oldest first."""
 
     def __init__(self, answers: Sequence[Answer] = ()) -> None:
@@ -162,13 +162,13 @@ class Standing:
         )
 
 
-def answers(log: Log, letters: Iterable[str]) -> dict[str, Standing]:
+def answers(log: Log, letters: Iterable[str]) -> dict[str, AnswerHistory]:
     """Where everybody stands, by folded mailbox; an answer to any of the letters counts."""
     wanted, found = set(letters), dict[str, list[Answer]]()
     for row in log.database.each("answers"):
         if row["letter"] in wanted:
             found.setdefault(row["folded"], []).append(_answer_of(row))
-    return {mailbox: Standing(said) for mailbox, said in found.items()}
+    return {mailbox: AnswerHistory(said) for mailbox, said in found.items()}
 
 
 def thread(log: Log, letter: str) -> list[str]:
@@ -218,9 +218,9 @@ class Gate:
         follows = document.get("follows")
         return cls(log, follows, document["answers"]) if follows else None
 
-    def bars(self, standing: Standing) -> str:
-        """Why somebody with this standing does not get the letter, or ""."""
-        status = standing.overall(self._demands)
+    def bars(self, history: AnswerHistory) -> str:
+        """Why somebody with this history does not get the letter, or ""."""
+        status = history.overall(self._demands)
         if status is Status.UNCLASSIFIED:
             return Reason.UNCLASSIFIED
         return "" if status in self._allowed else Reason.ANSWERED
@@ -231,7 +231,9 @@ class Gate:
         if newest and newest["state"] == State.BOUNCED:
             return did_not_get(self._follows)
         rows = database.all("answers_from", {"folded": folded_mailbox})
-        return self.bars(Standing([_answer_of(r) for r in rows if r["letter"] in self._letters]))
+        return self.bars(
+            AnswerHistory([_answer_of(r) for r in rows if r["letter"] in self._letters])
+        )
 
 
 _DID_NOT_GET = "did not get "
@@ -293,7 +295,7 @@ def is_pending(log: Log, letter: str, answer: Answer) -> bool:
     """Whether nobody has classified an answer to a letter by now, nor forgotten the person."""
     letters = thread(log, letter)
     rows = log.database.all("answers_from", {"folded": answer.folded})
-    said = Standing([_answer_of(row) for row in rows if row["letter"] in letters])
+    said = AnswerHistory([_answer_of(row) for row in rows if row["letter"] in letters])
     return any(one.id == answer.id for one in said.pending)
 
 

@@ -3,7 +3,7 @@
 A request is bound to the frozen letter, the list, the server and the approvers: with any of them
 changed there is none, and the approvers have to be asked again. Each approver has a code of their
 own (identity.py), which only their mail says. What was said is never changed; what it comes to is
-told by all of it in order, in `ApprovalStanding`.
+worked out from all of it in order, in `Approval`.
 """
 
 import json
@@ -64,8 +64,8 @@ class ApprovalSaid(NamedTuple):
     author: str  # who recorded it
 
 
-class ApprovalStanding:
-    """Whether a letter may go, by all that was said to a request, oldest first."""
+class Approval:
+    """A request, what was said to it, oldest first, and whether the letter may go by that."""
 
     def __init__(self, request: ApprovalRequest, said: Sequence[ApprovalSaid] = ()) -> None:
         self.request = request
@@ -156,34 +156,32 @@ def code_of(log: Log, request: ApprovalRequest, approver: str) -> str:
     return Signer(log.key).approval_code(request.binding, request.id, folded(approver))
 
 
-def standings(log: Log, letter: str | None = None) -> list[ApprovalStanding]:
+def all_approvals(log: Log, letter: str | None = None) -> list[Approval]:
     """All requests, or those for a letter, each with what was said to it; oldest first."""
     said: dict[int, list[ApprovalSaid]] = {}
     for row in log.database.all("approvals"):
         one = _said_of(row)
         said.setdefault(one.request, []).append(one)
     found = map(_request_of, log.database.all("approval_requests"))
-    return [
-        ApprovalStanding(one, said.get(one.id, ())) for one in found if letter in {None, one.letter}
-    ]
+    return [Approval(one, said.get(one.id, ())) for one in found if letter in {None, one.letter}]
 
 
-def standings_for(log: Log, letter: str, bindings: Collection[str]) -> list[ApprovalStanding]:
+def approvals_for(log: Log, letter: str, bindings: Collection[str]) -> list[Approval]:
     """The same of the requests that are bound to one of these."""
     values = {"letter": letter, "bindings": list(bindings)}
     rows = log.database.all("approval_requests_for", values)
-    return [standing_of(log, _request_of(row)) for row in rows]
+    return [approval_of(log, _request_of(row)) for row in rows]
 
 
-def standing_of(log: Log, request: ApprovalRequest) -> ApprovalStanding:
+def approval_of(log: Log, request: ApprovalRequest) -> Approval:
     """A request with what was said to it."""
     rows = log.database.all("approvals_of", {"request": request.id})
-    return ApprovalStanding(request, list(map(_said_of, rows)))
+    return Approval(request, list(map(_said_of, rows)))
 
 
-def described(log: Log, standing: ApprovalStanding) -> dict[str, object]:
+def described(log: Log, approval: Approval) -> dict[str, object]:
     """A request with what was said to it, as JSON has it for scripts and in evidence packs."""
-    request = standing.request
+    request = approval.request
     mails = {folded(one.mailbox): str(one.state) for one in mails_about(log, [_KIND], request.id)}
     return {
         "letter": request.letter,
@@ -195,7 +193,7 @@ def described(log: Log, standing: ApprovalStanding) -> dict[str, object]:
         "asked_at": stamp(request.at),
         "asked_by": request.author,
         "approvers": [{"email": one, "mail": mails.get(folded(one))} for one in request.approvers],
-        "released": standing.is_released,
+        "released": approval.is_released,
         "said": [
             {
                 "at": stamp(one.at),
@@ -206,7 +204,7 @@ def described(log: Log, standing: ApprovalStanding) -> dict[str, object]:
                 "mail": one.mail,
                 "author": one.author,
             }
-            for one in standing.said
+            for one in approval.said
         ],
     }
 

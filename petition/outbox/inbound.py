@@ -113,7 +113,7 @@ class Recorded(NamedTuple):
     letter: str = ""  # that an approver's mail is about
 
 
-class Taken(NamedTuple):
+class Handled(NamedTuple):
     """What became of a mail that is about something else than a copy."""
 
     matched_by: str  # what it is about; "": a person must look at it
@@ -122,7 +122,7 @@ class Taken(NamedTuple):
 
 
 # Takes a mail, in the transaction that records it; None: it is not about that.
-Taker = Callable[[Received], Taken | None]
+MailHandler = Callable[[Received], Handled | None]
 
 
 class Waiting(NamedTuple):
@@ -152,7 +152,7 @@ class Incoming:
     """Records incoming mail."""
 
     log: Log
-    takers: Sequence[Taker] = ()  # of mails that do not prove to be about a copy
+    handlers: Sequence[MailHandler] = ()  # of mails that do not prove to be about a copy
     _others: dict[tuple[str, int], tuple[frozenset[str], str]] = field(default_factory=dict)
     _again: dict[str, int] = field(default_factory=dict)
 
@@ -265,12 +265,12 @@ class Incoming:
             mail = replace(
                 mail, kind="unsubscribe", reason="it was sent to the unsubscribe address"
             )
-        taken = None
+        handled = None
         if is_forgotten := self._is_forgotten(mail, copy):
             mail = replace(mail, **_NOBODY)
-        elif matched_by in {"", "sender"} and (taken := self._taken(mail)):
-            copy, matched_by = None, taken.matched_by
-            mail = replace(mail, reason=taken.reason or mail.reason)
+        elif matched_by in {"", "sender"} and (handled := self._handled(mail)):
+            copy, matched_by = None, handled.matched_by
+            mail = replace(mail, reason=handled.reason or mail.reason)
         # A copy that is being sent may have arrived already; only its run knows.
         waits = copy is not None and copy.state is State.SENDING and mail.kind in _MUST_HAVE_GONE
         keeps_bytes = copy is not None and not is_forgotten
@@ -279,7 +279,7 @@ class Incoming:
             return Recorded(_light(mail), copy, matched_by, (WAITS,))
         if copy is None:  # perhaps from somebody whose letter still waits
             asks = mail.may_leave or mail.kind == "unsubscribe"
-            effects = taken.effects if taken else ()
+            effects = handled.effects if handled else ()
             effects += self._hold(None, mail.sender) if asks else ()
             return Recorded(_light(mail), None, matched_by, effects)
         number = self.log.database.value("has_mail", {"sha256": digest})
@@ -304,9 +304,9 @@ class Incoming:
         values |= {"bytes": mail.data if keeps_bytes else None, "waits": int(waits)}
         self.log.database.run("add_mail", values | {"sha256": digest, "now": self.log.now})
 
-    def _taken(self, mail: Received) -> Taken | None:
+    def _handled(self, mail: Received) -> Handled | None:
         """What a mail came to that is about something else than a copy."""
-        return next((taken for take in self.takers if (taken := take(mail))), None)
+        return next((done for handle in self.handlers if (done := handle(mail))), None)
 
     def _said_to_request(
         self, mail: Received, matched_by: str

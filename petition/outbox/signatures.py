@@ -282,7 +282,8 @@ def store_change(
 ) -> SignatureRecord:
     """The owner says something else; what others can see of it is reviewed anew.
 
-    Once it is confirmed, call `change` in `merge/signed.py`, which also changes frozen letters.
+    Once it is confirmed, call `change` in `merge/frozen_signatures.py` instead, which also changes
+    frozen letters.
     """
     with log.database.joined(log.writing):
         before = one(log, signature.id)
@@ -298,7 +299,7 @@ def store_change(
 def mark_withdrawn(log: Log, signature: SignatureRecord, how: str) -> bool:
     """The owner takes the signature back; False: that was done before.
 
-    Call `withdraw` in `merge/signed.py`, which also changes frozen letters.
+    Call `withdraw` in `merge/frozen_signatures.py`, which also changes frozen letters.
     """
     with log.database.joined(log.writing):
         done = log.database.run("withdraw_signature", {"id": signature.id, "now": log.now}) > 0

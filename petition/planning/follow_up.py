@@ -51,7 +51,7 @@ class FollowUp:
             reason = did_not_get(self._follows)
         else:
             fields = {**person.fields, PREVIOUS: self._previous(entry).to_json()}
-            person, reason = person._replace(fields=fields), self._gate.bars(entry.standing)
+            person, reason = person._replace(fields=fields), self._gate.bars(entry.history)
         return person._replace(excluded=person.excluded or reason) if reason else person
 
     @cached_property
@@ -60,15 +60,15 @@ class FollowUp:
         return {entry.copy.folded: entry for entry in found.entries} if found else {}
 
     def _previous(self, entry: Entry) -> Previous:
-        copy, standing = entry.copy, entry.standing
+        copy, history = entry.copy, entry.history
         today = self._today or entry.today
         sent_on = entry.had_on or today
         return Previous(
             subject=_RE_PREFIX.sub("", self._subject(copy)),
             sent_on=sent_on,
             days=(today - sent_on).days,
-            answers=tuple(_said(answer, entry) for answer in standing.answers),
-            open_demands=tuple(one.id for one in entry.demands if standing.is_open(one.id)),
+            answers=tuple(_said(answer, entry) for answer in history.answers),
+            open_demands=tuple(one.id for one in entry.demands if history.is_open(one.id)),
             thread=(*thread_of(_person_of(copy)), *([copy.message_id] if copy.message_id else [])),
         )
 

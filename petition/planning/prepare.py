@@ -19,8 +19,8 @@ from petition.identity import Signer
 from petition.merge.document import Frozen
 from petition.merge.fill import captured_in
 from petition.merge.freeze import with_fewer_signatories
+from petition.merge.frozen_signatures import frozen_again
 from petition.merge.message import Merger
-from petition.merge.signed import frozen_again
 from petition.outbox import erasure, signatures
 from petition.outbox.enqueue import Action, Comparison, Listing
 from petition.outbox.erasure import Rehashed, rehashed

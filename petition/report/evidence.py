@@ -22,7 +22,7 @@ from petition.address import UNSEEN
 from petition.campaign.text_file import packaged
 from petition.errors import LogUnusable, PetitionError
 from petition.outbox import signatures
-from petition.outbox.approvals import MAIL, described, standings
+from petition.outbox.approvals import MAIL, all_approvals, described
 from petition.outbox.database import stamp
 from petition.outbox.erasure import Rehashed, frozen_letters, rehashed
 from petition.outbox.log import Log
@@ -88,7 +88,7 @@ def _entries(log: Log, campaign: str, until: str) -> Iterator[tuple[str, Iterabl
     yield "copies.jsonl", _lines(_copy(row) for row in log.rows("evidence_copies"))
     yield "events.jsonl", _lines(log.rows("evidence_events"))
     yield "answers.jsonl", _lines(log.rows("evidence_answers"))
-    yield "approvals.jsonl", _lines(described(log, one) for one in standings(log))
+    yield "approvals.jsonl", _lines(described(log, one) for one in all_approvals(log))
     yield "erasures.jsonl", _lines(
         {"letter": one.letter, "revision": one.revision, "at": one.at,
          "hash_before": one.before, "hash_after": one.after, "why": one.why}
@@ -151,12 +151,12 @@ def _timeline(log: Log) -> Iterator[bytes]:
 def _approval_steps(log: Log) -> list[tuple[str, str]]:
     """What became of approvals, oldest first."""
     steps = []
-    for standing in standings(log):
-        request = standing.request
+    for approval in all_approvals(log):
+        request = approval.request
         about = f"{request.letter}, revision {request.revision}"
         whom = ", ".join(request.approvers)
         steps.append((stamp(request.at), f"{about}: {request.author} asked {whom} for approval"))
-        for one in standing.said:
+        for one in approval.said:
             who = f"by {one.author}" if one.how != MAIL else f"by {one.approver}"
             words = f": “{' '.join(one.words.split())}”" if one.words else ""
             steps.append((stamp(one.at), f"{about}: {one.decision} {who} ({one.how}){words}"))

@@ -11,7 +11,7 @@ from petition.merge.document import Frozen
 from petition.outbox.answers import (
     UNANSWERED,
     Answer,
-    Standing,
+    AnswerHistory,
     Status,
     answers,
     copies_had,
@@ -41,7 +41,7 @@ class Entry:
     had_on: date | None  # when it was handed over; None: it is not known
     reply_by: date | None
     today: date  # in the campaign's time zone
-    standing: Standing
+    history: AnswerHistory
     demands: tuple[QuotedDemand, ...]  # of the letter
     zone: ZoneInfo
 
@@ -55,7 +55,7 @@ class Entry:
     @cached_property
     def status(self) -> Status:
         """Where they stand, in one word."""
-        return self.standing.overall(demand.id for demand in self.demands)
+        return self.history.overall(demand.id for demand in self.demands)
 
     @property
     def is_bounced(self) -> bool:
@@ -86,7 +86,7 @@ class Entry:
 
     @property
     def _until(self) -> date:
-        given = [one for one in self.standing.answers if one.status not in AWAITED]
+        given = [one for one in self.history.answers if one.status not in AWAITED]
         if self.is_waiting or not given:
             return self.today
         return given[0].at.astimezone(self.zone).date()
@@ -115,7 +115,7 @@ class Ledger:
     @property
     def pending(self) -> Iterator[tuple[Entry, Answer]]:
         """The answers that nobody has classified."""
-        return ((entry, answer) for entry in self.entries for answer in entry.standing.pending)
+        return ((entry, answer) for entry in self.entries for answer in entry.history.pending)
 
 
 def ledger(log: Log, letter: str) -> Ledger | None:
@@ -135,8 +135,8 @@ def ledger(log: Log, letter: str) -> Ledger | None:
             old = log.frozen(letter, copy.revision)
             texts[copy.revision] = Frozen.from_json(old.document) if old else frozen
         had_on = at.astimezone(zone).date() if at else None
-        reply_by, standing = texts[copy.revision].reply_by, said.get(copy.folded, Standing())
-        entries.append(Entry(copy, had_on, reply_by, today, standing, demands, zone))
+        reply_by, history = texts[copy.revision].reply_by, said.get(copy.folded, AnswerHistory())
+        entries.append(Entry(copy, had_on, reply_by, today, history, demands, zone))
     counts = log.counts(letter).by_state
     without = {state: number for state, number in counts.items() if state not in MAY_HAVE_ARRIVED}
     return Ledger(letter, demands, tuple(entries), without)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from petition.campaign.text_file import packaged
 from petition.merge.document import Frozen
-from petition.outbox.answers import RECORDED, Answer, Standing, Status
+from petition.outbox.answers import RECORDED, Answer, AnswerHistory, Status
 from petition.outbox.database import moment
 from petition.outbox.erasure import frozen_letters
 from petition.outbox.log import Log
@@ -176,11 +176,11 @@ def _person(row: dict[str, Any], number: int, found: Figures) -> ReportedPerson:
 
 def _judge(person: ReportedPerson, found: Figures) -> None:
     """Where a person stands with all their letters together."""
-    given = {one.id: one for entry in person.entries for one in entry.standing.answers}
-    standing = Standing([given[number] for number in sorted(given)])
-    stands = {"": standing.said()} | {one: standing.to_demand(one) for one in found.demands}
+    given = {one.id: one for entry in person.entries for one in entry.history.answers}
+    history = AnswerHistory([given[number] for number in sorted(given)])
+    stands = {"": history.said()} | {one: history.to_demand(one) for one in found.demands}
     person.by_demand = {key: one for key, one in stands.items() if one is not Status.NONE}
-    for answer in standing.answers:
+    for answer in history.answers:
         if answer.status is Status.STALLED or (answer.status in _QUOTED and not found.is_public):
             quote = answer.quote
             if found.is_public:

@@ -196,7 +196,7 @@ def gather(log: Log, campaign: Campaign, notes: list[str]) -> Site:
     shown = [entry for entry in book.entries if not entry.is_bounced and _is_known(entry)]
     recipients = list(_recipients(shown, book, campaign, notes))
     hidden = _hide_names(recipients, book)
-    heard = [one.at.astimezone(zone).date() for entry in shown for one in entry.standing.answers]
+    heard = [one.at.astimezone(zone).date() for entry in shown for one in entry.history.answers]
     sign = settings.sign
     return Site(
         campaign_id=frozen.campaign_id,
@@ -261,7 +261,7 @@ def _recipients(
         if is_named and not found:  # they may have been taken off the list to be named no more
             is_named, lost = False, lost + (copy.file not in rows.gone)
         is_named = is_named and not rows.forbid(copy)
-        by_demand = {one.id: entry.standing.to_demand(one.id) for one in book.demands}
+        by_demand = {one.id: entry.history.to_demand(one.id) for one in book.demands}
         recipient = ShownRecipient(
             numbers[copy.id],
             without_addresses(copy.name) if is_named else "",
@@ -272,7 +272,7 @@ def _recipients(
             entry.days,
             entry.is_waiting,
             entry.overdue,
-            {"": entry.standing.said()} | by_demand,
+            {"": entry.history.said()} | by_demand,
         )
         yield recipient, entry, copy.name
     for file in sorted(rows.gone):
@@ -372,7 +372,7 @@ def _answers(recipients: list[_Told], hidden: Names, zone: ZoneInfo) -> Iterator
     """What was said, oldest first; the same to several demands at once is one answer."""
     said: dict[tuple[object, ...], tuple[ShownRecipient, list[Answer]]] = {}
     for one, entry, _ in recipients:
-        for answer in entry.standing.answers:
+        for answer in entry.history.answers:
             if answer.status is not Status.UNCLASSIFIED and not answer.is_automatic:
                 key = (one.number, answer.at, answer.status, answer.quote)
                 said.setdefault(key, (one, []))[1].append(answer)

@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, Response
 
 from petition import signing
 from petition.identity import Signer
-from petition.merge import signed
+from petition.merge import frozen_signatures
 from petition.outbox import signatures
 from petition.outbox.log import Log
 from petition.outbox.signatures import SignatureEntry, SignatureRecord, SignatureStatus
@@ -282,7 +282,7 @@ class Signing:
         def carry_out(log: Log) -> _Found:
             own = replace(desk, log=log)
             if what == "change":
-                signed.change(log, before, entry, wording, _BY_LINK)
+                frozen_signatures.change(log, before, entry, wording, _BY_LINK)
             else:
                 signatures.store_change(log, before, entry, wording, _BY_LINK)
                 own.confirm(before, _BY_LINK)
@@ -299,7 +299,7 @@ class _Found(NamedTuple):
     """A signature, and where its name has gone."""
 
     signature: SignatureRecord
-    gone: Sequence[signed.Gone]
+    gone: Sequence[frozen_signatures.Gone]
 
 
 def _find(log: Log, token: str) -> _Found | None:
@@ -308,11 +308,11 @@ def _find(log: Log, token: str) -> _Found | None:
 
 
 def _of(log: Log, signature: SignatureRecord) -> _Found:
-    return _Found(signature, signed.gone_with(log, signature))
+    return _Found(signature, frozen_signatures.gone_with(log, signature))
 
 
 def _withdraw(log: Log, signature: SignatureRecord) -> _Found:
-    gone = signed.withdraw(log, signature, _BY_LINK) or []
+    gone = frozen_signatures.withdraw(log, signature, _BY_LINK) or []
     return _Found(signatures.one(log, signature.id), gone)
 
 

@@ -17,8 +17,8 @@ from petition import signing
 from petition.campaign.folder import Campaign
 from petition.campaign.text_file import packaged, packaged_toml
 from petition.merge.freeze import signed_now
+from petition.merge.frozen_signatures import Gone
 from petition.merge.open_letter import OpenLetter
-from petition.merge.signed import Gone
 from petition.outbox.signatures import UNCONFIRMED_DAYS, Review, SignatureEntry, SignatureRecord
 from petition.report import site_pages
 from petition.report.letter_markup import letter_markup

@@ -1,6 +1,6 @@
 """Signatures in the log of a small campaign, as the form and the inbox put them there."""
 
-from petition.merge import signed
+from petition.merge import frozen_signatures
 from petition.outbox import signatures
 from petition.outbox.log import Log
 from petition.outbox.signatures import Review, SignatureEntry, SignatureRecord, Wording
@@ -60,11 +60,11 @@ def withdraw(campaign: SmallCampaign, mailbox: str) -> None:
     """Somebody takes the signature back, as on the page."""
     with log_of(campaign) as log:
         [one] = signatures.signatures_of(log, mailbox)
-        assert signed.withdraw(log, one, "link") is not None
+        assert frozen_signatures.withdraw(log, one, "link") is not None
 
 
 def hide_name(campaign: SmallCampaign, mailbox: str) -> None:
     """Somebody does not want to be named any more."""
     with log_of(campaign) as log:
         [one] = signatures.signatures_of(log, mailbox)
-        signed.change(log, one, one.entry._replace(publish=False), WORDS, "link")
+        frozen_signatures.change(log, one, one.entry._replace(publish=False), WORDS, "link")

@@ -418,7 +418,7 @@ def test_who_was_not_mailed_is_told_why(approving: Approving, tmp_path: Path):
     away = approving.campaign.through(1)
     away.petition("send", "open-letter", "--yes", status=4)
     with log_of(approving.campaign) as log:
-        [asked] = approvals.standings(log)
+        [asked] = approvals.all_approvals(log)
         assert "Another process sends" in approval.why_none_went(log, asked.request)
     approving.campaign.petition("inbox", status=0)  # which sends it
     with log_of(approving.campaign) as log:

@@ -7,8 +7,8 @@ import pytest
 from petition.outbox.answers import (
     INBOX,
     Answer,
+    AnswerHistory,
     NewAnswer,
-    Standing,
     Status,
     answers,
     mark_public,
@@ -18,7 +18,7 @@ from petition.outbox.log import Log
 from petition.report.ledger import working_days
 
 
-def said(*told: str) -> Standing:
+def said(*told: str) -> AnswerHistory:
     """Answers such as `met river`, `unclassified - 3` (mail 3), `acknowledged - - inbox`."""
     answers = []
     for number, text in enumerate(told, 1):
@@ -39,7 +39,7 @@ def said(*told: str) -> Standing:
                 sender="",
             )
         )
-    return Standing(answers)
+    return AnswerHistory(answers)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_where_a_person_stands(told: list[str], overall: str):
     ],
 )
 def test_which_demands_are_open(told: list[str], river: bool, books: bool):
-    standing = said(*told)
-    assert (standing.is_open("river"), standing.is_open("books")) == (river, books)
+    history = said(*told)
+    assert (history.is_open("river"), history.is_open("books")) == (river, books)
 
 
 def test_what_was_said_to_a_demand_outlives_what_settles_the_whole_letter():

@@ -3,7 +3,7 @@
 import pytest
 
 from petition.outbox import approvals
-from petition.outbox.approvals import MAIL, OVERRIDE, TYPED, ApprovalStanding, Decision
+from petition.outbox.approvals import MAIL, OVERRIDE, TYPED, Approval, Decision
 from petition.outbox.log import Log
 
 ANN, BEA = "ann@x.example", "bea@x.example"
@@ -28,8 +28,8 @@ def ask(log: Log, needed: int = 1, binding: str = "b1") -> approvals.ApprovalReq
         )
 
 
-def standing(log: Log) -> ApprovalStanding:
-    [found] = approvals.standings_for(log, "open", ["b1", "b2"])
+def approval(log: Log) -> Approval:
+    [found] = approvals.approvals_for(log, "open", ["b1", "b2"])
     return found
 
 
@@ -61,8 +61,8 @@ def test_what_was_said_in_order_decides(
     with log.writing():
         for decision, how, approver in said:
             approvals.say(log, request.id, decision, how, approver=approver, author="cleo")
-    assert standing(log).is_released is is_released
-    assert [one.decision for one in standing(log).said] == [row[0] for row in said]
+    assert approval(log).is_released is is_released
+    assert [one.decision for one in approval(log).said] == [row[0] for row in said]
 
 
 def test_each_approver_of_each_request_has_a_code_of_their_own(log: Log):

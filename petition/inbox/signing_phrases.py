@@ -1,6 +1,6 @@
 """What a person writes about a signature: that they sign, confirm, or have not signed.
 
-Pure functions of the words of a mail; the patterns are in signing.toml. In doubt nothing is
+Pure functions of the words of a mail; the patterns are in signing_phrases.toml. In doubt nothing is
 understood: to confirm takes a clear yes and no word that could take it back.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from petition.campaign.text_file import packaged_toml
 
-_WORDS: dict[str, dict[str, Any]] = packaged_toml("inbox/signing.toml")
+_WORDS: dict[str, dict[str, Any]] = packaged_toml("inbox/signing_phrases.toml")
 _LOOKED_AT = 2_000  # characters of a mail that signs, or of a reply
 _CONFIRMATION = 400  # characters of a reply that confirms
 _BEGINNING = 2  # sentences of a reply: a greeting may come first

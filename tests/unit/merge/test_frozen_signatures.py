@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from petition.identity import Signer
-from petition.merge import signed
+from petition.merge import frozen_signatures
 from petition.merge.document import Frozen
 from petition.merge.fill import MARK_BEGIN, MARK_END
 from petition.merge.message import Merger
@@ -70,20 +70,20 @@ def test_the_name_of_who_withdraws_comes_out_of_the_frozen_letter(log: Log):
     before = queue(log, "HAZEL  THORN", "Ann Lee")
     one = sign(log)
     assert "2 signed" in text_now(log)
-    assert signed.withdraw(log, one, "link") == []  # it has gone nowhere yet
+    assert frozen_signatures.withdraw(log, one, "link") == []  # it has gone nowhere yet
     text = text_now(log)
     assert "1 signed" in text
     assert "THORN" not in text
     assert "Ann Lee" in text
     [note] = erasure.rehashed(log)
     assert (note.before, note.why) == (before.hash, "withdrew")
-    assert signed.withdraw(log, one, "link") is None
+    assert frozen_signatures.withdraw(log, one, "link") is None
 
 
 def test_it_is_told_with_which_letters_the_name_has_gone(log: Log, tmp_path: Path):
     queue(log, "Hazel Thorn", "Ann Lee")
     one = sign(log)
-    assert signed.gone_with(log, one) == []
+    assert frozen_signatures.gone_with(log, one) == []
     first, _ = log.copies("open-letter")
     with sqlite3.connect(tmp_path / "petition.db") as connection:
         connection.execute(
@@ -91,32 +91,32 @@ def test_it_is_told_with_which_letters_the_name_has_gone(log: Log, tmp_path: Pat
             ("2026-03-01T12:00:00.000000Z", first.id),
         )
     connection.close()
-    [gone] = signed.gone_with(log, one)
+    [gone] = frozen_signatures.gone_with(log, one)
     assert (gone.letter, gone.copies) == ("open-letter", 1)
     assert gone.first == gone.last
     assert gone.first is not None
     assert gone.first.date().isoformat() == "2026-03-01"
-    assert signed.withdraw(log, one, "mail") == [gone]
+    assert frozen_signatures.withdraw(log, one, "mail") == [gone]
     assert log.counts("open-letter")[State.QUEUED] == 1
 
 
 def test_who_does_not_want_to_be_named_any_more_is_still_counted(log: Log):
     queue(log, "Hazel Thorn", "Ann Lee")
-    one = signed.change(log, sign(log), HAZEL._replace(publish=False), WORDS, "link")
+    one = frozen_signatures.change(log, sign(log), HAZEL._replace(publish=False), WORDS, "link")
     text = text_now(log)
     assert "2 signed" in text
     assert "Hazel" not in text
     assert signatures.departures(log).unnamed == {one.folded}
     # Whoever is not named cannot be taken out by name: it may be somebody else's.
     before = text_now(log)
-    signed.withdraw(log, one, "link")
+    frozen_signatures.withdraw(log, one, "link")
     assert text_now(log) == before
 
 
 def test_a_correction_leaves_a_letter_that_was_begun_as_it_is(log: Log):
     queue(log, "Hazel Thorn", "Ann Lee")
     before = text_now(log)
-    signed.change(log, sign(log), HAZEL._replace(role="head teacher"), WORDS, "link")
+    frozen_signatures.change(log, sign(log), HAZEL._replace(role="head teacher"), WORDS, "link")
     assert text_now(log) == before
     assert erasure.rehashed(log) == []
 
@@ -124,12 +124,12 @@ def test_a_correction_leaves_a_letter_that_was_begun_as_it_is(log: Log):
 def test_who_still_signs_another_letter_stays(log: Log):
     queue(log, "Hazel Thorn")
     sign(log, letter="another")
-    signed.withdraw(log, sign(log), "link")
+    frozen_signatures.withdraw(log, sign(log), "link")
     assert "Hazel Thorn" in text_now(log)
     assert signatures.departures(log).withdrew == {}
 
 
 def test_an_organisation_is_not_a_person_of_its_name(log: Log):
     queue(log, "Hazel Thorn")
-    signed.withdraw(log, sign(log, HAZEL._replace(kind="organisation")), "link")
+    frozen_signatures.withdraw(log, sign(log, HAZEL._replace(kind="organisation")), "link")
     assert "Hazel Thorn" in text_now(log)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from petition.inbox.signing_words import _WORDS, Stance, asked_in, stance_of
+from petition.inbox.signing_phrases import _WORDS, Stance, asked_in, stance_of
 from petition.report.site_pages import WORDS as SITE
 from petition.signing import WORDS
 
