@@ -61,8 +61,14 @@ _JOINERS = "\u200c\u200d"
 _LINK = re.compile(
     r"://|\bwww\.|\w\.[^\W\d_]{2,}[/?#:]|\b(?:mailto|tel|javascript):", re.IGNORECASE
 )
-# What mail programs and sites make a link of by themselves; not `J.R.R.Tolkien`.
-_BARE_LINK = re.compile(r"@|\w{2}\.(?:[a-zа-яёіїєґ]{2,}|[A-ZА-ЯЁІЇЄҐ]{2,})\b")
+# What mail programs and sites make a link of by themselves: `example.com`, `t.me`; not
+# `J.R.R.Tolkien`. After one letter in capitals it may be a name without its blanks: `J.de Vries`.
+_BARE_LINK = re.compile(
+    r"@|\w{2}\.(?:[a-zа-яёіїєґ]{2,}|[A-ZА-ЯЁІЇЄҐ]{2,})\b"
+    r"|\w\.(?i:com|net|org|info)\b"
+    r"|\b(?:[a-z\d]\.|\w\.(?!(?:a[flmn]|d[aeiou]|el|im|l[aei]|of|st|t[eo]|v[ao]n?|zu)\b))[a-z]{2}\b"
+    r"|\b\w\.(?:app|dev|link|online|site|xyz|рф|рус|сайт|укр|бел|қаз)\b"
+)
 _UNSEEN_KINDS = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 _FILLERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing
 # Addresses of programs, which get no automatic mail (RFC 3834 2).

@@ -84,7 +84,7 @@ sed -n '1p;$p' "$folder/signatories.csv"
 echo
 
 show signatures
-show signatures --approve all
+show signatures --approve all --yes
 show signatures --export
 open_pages
 echo "Nora Whitcombe thinks better of it. She opens the same link, and withdraws:"

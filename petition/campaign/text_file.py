@@ -45,7 +45,7 @@ def find_file(root: Path, file: str, problems: list[Problem], key: str = "") -> 
                 inner = other.relative_to(root).as_posix()
                 line = f'{key} = "{inner}" in [people]' if key else f'"{inner}"'
                 hint = f'There is "{inner}": write {line}, or rename the file'
-            fault = "there is no such file", hint
+            fault = "does not exist", hint
         elif not stat.S_ISREG(path.stat().st_mode):
             # A FIFO or a device would be read forever.
             fault = "is not a regular file", "Put a file there, or correct the name"

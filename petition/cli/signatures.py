@@ -12,7 +12,7 @@ from petition.campaign.names import folded_name
 from petition.campaign.signatories_file import Added, NewRow, add_rows, lines_by_address
 from petition.cli import output
 from petition.cli.workspace import Csv, Json, Workspace, Yes, one_format
-from petition.errors import UsageError
+from petition.errors import ExitStatus, UsageError
 from petition.outbox import service
 from petition.outbox import signatures as kept
 from petition.outbox.database import stamp
@@ -88,7 +88,7 @@ def signatures(
             _merge(place, names, yes=yes, as_json=as_json)
         elif approve or hide:
             decision = Review.APPROVED if approve else Review.HIDDEN
-            _decide(place, names, decision, as_json=as_json)
+            _decide(place, names, decision, yes=yes, as_json=as_json)
         else:
             _list(place, names, standing, as_json=as_json, as_csv=as_csv)
 
@@ -191,6 +191,14 @@ def _show(log: Log | None, found: list[SignatureRecord], *, is_all: bool) -> Non
     if not found:
         output.say("Nobody has signed by form or mail yet." if is_all else "There is none like it.")
         return
+    _show_table(found)
+    counts = _counts(log)
+    if counts[SignatureStanding.WAITING]:
+        waiting = output.count(counts[SignatureStanding.WAITING], "signature")
+        output.say(f"{waiting} to approve: petition signatures --approve WHO, or all")
+
+
+def _show_table(found: Sequence[SignatureRecord]) -> None:
     rows = [
         (
             *(one.id, f"{one.signed_at.astimezone():%Y-%m-%d}", standing_of(one)),
@@ -202,55 +210,63 @@ def _show(log: Log | None, found: list[SignatureRecord], *, is_all: bool) -> Non
     output.table(["id", "signed", "standing", "who", "email"], rows, styles=styles)
     if len(found) > _SHOWN:
         output.say(f"... and {len(found) - _SHOWN:,} more: --csv or --json lists all.")
-    counts = _counts(log)
-    if counts[SignatureStanding.WAITING]:
-        waiting = output.count(counts[SignatureStanding.WAITING], "signature")
-        output.say(f"{waiting} to approve: petition signatures --approve WHO, or all")
 
 
 def _named(one: SignatureRecord) -> str:
+    """All that others would see of it."""
     entry = one.entry
     of = entry.organisation if entry.organisation != entry.name else ""
-    return ", ".join(filter(None, (entry.name, of, entry.place)))
+    return ", ".join(filter(None, (entry.name, entry.role, of, entry.place, entry.country)))
 
 
 # ---- what the campaign decides
 
 
-def _decide(place: Workspace, names: list[str], decision: Review, *, as_json: bool) -> None:
+def _decide(
+    place: Workspace, names: list[str], decision: Review, *, yes: bool, as_json: bool
+) -> None:
     log = place.existing_log
-    everybody = list(kept.signatures(log))
-    if names == [_ALL] and decision is Review.APPROVED:
-        chosen = [one for one in everybody if standing_of(one) is SignatureStanding.WAITING]
-    elif names:
-        chosen = [_one(everybody, name) for name in names]
-    else:
-        option = "--approve" if decision is Review.APPROVED else "--hide"
-        raise UsageError("it is not clear whose signature", f"petition signatures {option} WHO")
-    for one in chosen:
-        if one.status is not SignatureStatus.CONFIRMED:
-            what = (
-                "has not been confirmed"
-                if one.status is SignatureStatus.UNCONFIRMED
-                else "was withdrawn"
-            )
-            raise UsageError(f"the signature of {one.mailbox} {what}", "Nothing was done")
+    chosen = _chosen(log, names, decision)
+    is_approval = decision is Review.APPROVED
+    if is_approval and chosen and not (yes or as_json) and output.can_ask():
+        _show_table(chosen)
+        output.confirm(f"Approve {output.count(len(chosen), 'signature')}?", "nothing was approved")
     with log.writing():
+        for one in chosen:
+            if kept.still_there(log, one.id) != one:
+                what = f"the signature of {one.mailbox} has changed meanwhile"
+                hint = f"Nothing was done; look at it: petition signatures {one.id}"
+                raise UsageError(what, hint)
         done = [one for one in chosen if kept.review(log, one.id, decision, BY_HAND)]
     lines = _lines(place)
     if as_json:
         changed = [_row(kept.one(log, one.id), lines) for one in done]
         output.json(place.origin | {"changed": changed})
         return
-    what = "approved" if decision is Review.APPROVED else "hidden"
-    output.say(f"{output.count(len(done), 'signature')} {what}.")
-    if decision is Review.APPROVED:
-        if done:
-            output.say("Next: petition signatures --export")
-    else:
-        file = place.settings.people["signatories"]
-        for one in (one for one in done if one.folded in lines):
+    output.say(f"{output.count(len(done), 'signature')} {'approved' if is_approval else 'hidden'}.")
+    if is_approval and done:
+        output.say("Next: petition signatures --export")
+    file = place.settings.people["signatories"]
+    for one in () if is_approval else done:
+        if one.folded in lines:
             output.say(f"{file}:{lines[one.folded]} still has it: delete the row.", output.CARE)
+
+
+def _chosen(log: Log, names: list[str], decision: Review) -> list[SignatureRecord]:
+    """The signatures to decide on; UsageError if one of them was not confirmed."""
+    everybody = list(kept.signatures(log))
+    if names == [_ALL] and decision is Review.APPROVED:
+        return [one for one in everybody if standing_of(one) is SignatureStanding.WAITING]
+    if not names:
+        option = "--approve" if decision is Review.APPROVED else "--hide"
+        raise UsageError("it is not clear whose signature", f"petition signatures {option} WHO")
+    chosen = [_one(everybody, name) for name in names]
+    for one in chosen:
+        if one.status is not SignatureStatus.CONFIRMED:
+            is_new = one.status is SignatureStatus.UNCONFIRMED
+            what = "has not been confirmed" if is_new else "was withdrawn"
+            raise UsageError(f"the signature of {one.mailbox} {what}", "Nothing was done")
+    return chosen
 
 
 def _one(everybody: Sequence[SignatureRecord], text: str) -> SignatureRecord:
@@ -335,7 +351,13 @@ def _export(place: Workspace, names: list[str], *, as_json: bool) -> None:
     done = add_rows(place.root, file, reading, settings.signatories.yes, rows.values())
     if as_json:
         output.json(place.origin | {"file": file} | _export_json(done))
-        return
+    else:
+        _say_exported(file, done)
+    if done.refused:
+        raise typer.Exit(ExitStatus.PROBLEMS)
+
+
+def _say_exported(file: str, done: Added) -> None:
     output.say(f"{file}: {output.count(len(done.added), 'row')} added.")
     for column, number in done.left_out.items():
         rows_told = output.count(number, "row")
@@ -347,7 +369,8 @@ def _export(place: Workspace, names: list[str], *, as_json: bool) -> None:
         output.say("Rows that are there are left as they are: correct them by hand.")
     for row in done.refused:
         output.say(
-            f"Not added, as a spreadsheet would compute it: {output.who(row.name, row.email)}.",
+            f"Not added, as a spreadsheet would compute it: {output.who(row.name, row.email)}."
+            " Add the row by hand.",
             output.CARE,
         )
     if done.added:

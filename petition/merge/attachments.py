@@ -110,9 +110,7 @@ class Files:
         problems: list[Problem] = []
         found = find_file(self._root, path, problems)
         if found is None:
-            what = problems[0].what  # it begins with a verb, or with "there is"
-            mark = ":" if what.startswith("there") else ""
-            raise FileRefused(f"{quoted(path)}{mark} {what}", problems[0].hint)
+            raise FileRefused(f"{quoted(path)} {problems[0].what}", problems[0].hint)
         self._refuse_private(path, found)
         try:
             data = _read(found)

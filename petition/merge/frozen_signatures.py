@@ -17,7 +17,7 @@ from petition.outbox import erasure, signatures
 from petition.outbox.database import intact, moment
 from petition.outbox.log import Log
 from petition.outbox.models import FrozenLetter
-from petition.outbox.signatures import Review, SignatureEntry, SignatureRecord, Wording
+from petition.outbox.signatures import SignatureEntry, SignatureRecord, Wording
 
 
 class Gone(NamedTuple):
@@ -54,8 +54,8 @@ def withdraw(log: Log, signature: SignatureRecord, how: str) -> list[Gone] | Non
         gone = gone_with(log, before)
         if not signatures.mark_withdrawn(log, before, how):
             return None
-        # A hidden one may be of somebody who signed twice, whose name stands for the other.
-        if before.review is not Review.HIDDEN and not signatures.signs_elsewhere(log, before):
+        # Whoever signed twice, or has a namesake, is still named for the other signature.
+        if not (signatures.signs_elsewhere(log, before) or _has_namesake(log, before)):
             _take_out(log, before.entry)
     return gone
 
@@ -88,6 +88,16 @@ def _take_out(log: Log, entry: SignatureEntry, *, still_counts: bool = False) ->
         fewer = freeze.without(frozen, "", is_theirs, still_counts=still_counts)
         if fewer:
             erasure.refreeze(log, letter, frozen_again(letter, fewer), "withdrew")
+
+
+def _has_namesake(log: Log, signature: SignatureRecord) -> bool:
+    """Whether another signature of the same name and kind counts."""
+    kind, name = signature.entry.kind, folded_name(signature.entry.name)
+    return any(
+        one.counts and one.id != signature.id and one.entry.kind == kind
+        for one in signatures.signatures(log)
+        if folded_name(one.entry.name) == name
+    )
 
 
 def _signed_by(entry: SignatureEntry) -> Callable[[dict[str, str]], bool]:

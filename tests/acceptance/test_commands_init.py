@@ -211,7 +211,7 @@ def test_what_cannot_be_taken_over_is_told_and_nothing_is_written(tmp_path: Path
 
 def test_there_is_no_mailmerge_campaign(tmp_path: Path):
     answer = SmallCampaign(tmp_path).petition("init", "--from-mailmerge", ".", "new", status=1)
-    assert "mailmerge_template.txt: there is no such file" in answer.out + answer.err
+    assert "mailmerge_template.txt: does not exist" in answer.out + answer.err
     assert not (tmp_path / "new").exists()
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from petition.merge import signed
 from petition.outbox import service
 from petition.outbox import signatures as kept
 from petition.outbox.service import ServiceKind
 from petition.outbox.signatures import Review
-from tests.acceptance.signing import log_of, sign, taking_signatures, withdraw
+from tests.acceptance.signing import WORDS, log_of, sign, taking_signatures, withdraw
 from tests.acceptance.small import SmallCampaign
 
 
@@ -149,6 +150,37 @@ def test_a_person_is_asked_on_a_terminal(campaign: SmallCampaign):
     terminal.send("y\n")
     assert terminal.end()[0] == 0
     assert standings(campaign, "4") == {"cid": "hidden"}
+
+
+def test_what_changes_before_it_is_approved_is_not_approved(campaign: SmallCampaign):
+    terminal = campaign.on_terminal("signatures", "--approve", "all")
+    terminal.expect(r"\[y/N\]")
+    with log_of(campaign) as log:
+        [one] = kept.signatures_of(log, "cid@x.example")
+        entry = one.entry._replace(name="Vote for Cid")
+        signed.change(log, one, entry, WORDS, "link")
+    terminal.send("y\n")
+    status, said = terminal.end()
+    assert status == 2
+    assert "cid@x.example has changed" in " ".join(said.split())
+    assert set(standings(campaign).values()) == {"waiting", "unconfirmed"}
+    for answer, expected in (("n", "waiting"), ("y", "approved")):
+        terminal = campaign.on_terminal("signatures", "--approve", "1")
+        terminal.expect_exact("Vote for Cid")
+        terminal.expect(r"\[y/N\]")
+        terminal.send(f"{answer}\n")
+        terminal.end()
+        assert standings(campaign, "1") == {"cid": expected}
+
+
+def test_a_row_that_a_spreadsheet_would_compute_is_told(campaign: SmallCampaign):
+    sign(campaign, "+eve@x.example", "Eve", review=Review.APPROVED)
+    sign(campaign, "fay@x.example", "Fay", review=Review.APPROVED)
+    said = campaign.petition("signatures", "--export", status=1)
+    assert "+eve@x.example" in said.out
+    assert [one["name"] for one in rows(campaign)][-1] == "Fay"
+    told = campaign.petition("signatures", "--export", "--json", status=1).json
+    assert told["refused"] == ["+eve@x.example"]
 
 
 def test_who_hides_what_was_exported_is_told_where_it_is(campaign: SmallCampaign):

@@ -84,7 +84,7 @@ def test_check_names_every_file_that_is_wrong(campaign):
     (campaign.root / "briefings/p2.pdf").unlink()
     os.mkfifo(campaign.root / "briefings/p2.pdf")
     answer = campaign.petition("check", status=1)
-    assert 'letters/open-letter.md:4: the attachment "a.pdf": there is no such file' in answer.out
+    assert 'letters/open-letter.md:4: the attachment "a.pdf" does not exist' in answer.out
     campaign.write("a.pdf", b"again")
     answer = campaign.petition("check", status=1)
     assert 'recipients.csv:2: the attachment "briefings/p1.pdf": there is no' in answer.out

@@ -9,7 +9,8 @@ import pytest
 
 from petition.outbox.signatures import Review
 from tests import PATIENCE
-from tests.acceptance.signing import hide_name, sign, taking_signatures, withdraw
+from tests.acceptance.queued import queue
+from tests.acceptance.signing import hide_name, log_of, sign, taking_signatures, withdraw
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
 
@@ -111,6 +112,32 @@ def test_a_hidden_signature_counts_while_it_is_in_the_file(small: SmallCampaign)
     sign(small, "ann@x.example", "Ann Reed", review=Review.HIDDEN)
     assert "signatories.csv:3: warning: this signature is hidden" in small.petition("check").out
     assert "Ann Reed" in small.petition("preview", "open-letter", status=0).out
+
+
+def test_a_hidden_signature_can_be_withdrawn(small: SmallCampaign):
+    sign(small, "ann@x.example", "Ann Reed", review=Review.HIDDEN)
+    queue(small)
+    withdraw(small, "ann@x.example")
+    assert "Ann Reed" not in frozen_text(small)
+
+
+def test_the_name_stays_for_another_signature_that_counts(small: SmallCampaign):
+    sign(small, "ann@x.example", "Ann Reed", review=Review.APPROVED)
+    sign(small, "ann@y.example", "Ann  REED")
+    queue(small)
+    small.petition("signatures", "--merge", "2", "1", status=0)
+    withdraw(small, "ann@y.example")
+    assert "Ann Reed" in frozen_text(small)
+    withdraw(small, "ann@x.example")
+    assert "Ann Reed" not in frozen_text(small)
+
+
+def frozen_text(campaign: SmallCampaign) -> str:
+    """The letter as the log has it."""
+    with log_of(campaign) as log:
+        newest = log.newest("open-letter")
+        assert newest
+        return newest.document
 
 
 def test_a_run_goes_on_without_who_withdraws_meanwhile(tmp_path: Path):

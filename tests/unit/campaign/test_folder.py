@@ -140,16 +140,14 @@ def test_a_list_that_is_asked_for_and_not_there(folder):
     assert campaign.people("signatories", problems) is None
     assert told(problems) == [
         ("petition.toml", None, 'there is no list "supporters" in [people] of petition.toml'),
-        ("signatories.csv", None, "there is no such file"),
+        ("signatories.csv", None, "does not exist"),
     ]
 
 
 def test_signatories_are_only_missed_where_their_file_is_named(folder):
     assert load_campaign(folder.root).problems == []
     folder.write("petition.toml", TOML + '[people]\nsignatories = "signed.csv"\n')
-    assert told(load_campaign(folder.root).problems) == [
-        ("signed.csv", None, "there is no such file")
-    ]
+    assert told(load_campaign(folder.root).problems) == [("signed.csv", None, "does not exist")]
 
 
 def test_demands_that_differ_are_told_once_each_reads_well(folder):

@@ -36,7 +36,7 @@ def test_a_file_that_is_no_text_is_one_problem(folder, problems, content, line, 
 
 def test_a_file_that_is_not_there(folder, problems):
     assert read_text(folder.root, "lists/b.csv", problems) is None
-    assert [(p.file, Said(p.what)) for p in problems] == [("lists/b.csv", "there is no such file")]
+    assert [(p.file, Said(p.what)) for p in problems] == [("lists/b.csv", "does not exist")]
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "recipients.csv/a"])

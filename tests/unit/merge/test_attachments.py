@@ -151,7 +151,7 @@ def test_files_that_cannot_be_carried_are_problems_with_the_line(letter):
         letter.write(name)
     (letter.root / "people.pdf").symlink_to("recipients.csv")
     refused = {
-        "missing.pdf": "there is no such file",
+        "missing.pdf": "does not exist",
         "folder": "file",
         "link.pdf": "outside the campaign folder",
         "../outside.pdf": "leads out of the campaign folder",
@@ -199,7 +199,7 @@ def test_too_much_in_all_is_a_problem(letter):
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ("nobody", r'the attachment "briefings/nobody.pdf": there is no such file'),
+        ("nobody", r'the attachment "briefings/nobody.pdf" does not exist'),
         ("../x", "leads out of the campaign folder"),
         ("a\nb", r"U\+000A"),
         ("", "recipient.id is empty"),
@@ -558,7 +558,7 @@ def test_no_more_is_read_than_a_letter_can_carry(letter, monkeypatch):
         ("![x](https://a.example/x.png)", "is not in the campaign folder"),
         ("![x](//a.example/x.png)", "is not in the campaign folder"),
         ("![x](data:image/png;base64,AAAA)", "is not in the campaign folder"),
-        ("![x](missing.png)", "there is no such file"),
+        ("![x](missing.png)", "does not exist"),
         ("![x](../a.gif)", "leads out of the campaign folder"),
         ("![x](a.svg)", "PNG"),
         ("![x]({{ recipient.id }}.png)", "the path of an image"),

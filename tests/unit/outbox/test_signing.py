@@ -195,6 +195,39 @@ def test_what_cannot_be_taken_is_refused(cells, field, why):
     assert why in WORDS["en"]["refused"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("x.com", "X.com", "X.COM", "t.me", "T.me", "see q.org", "Example.Com", "1.cc", "g.co"),
+        *("x.dev", "я.рф", "мой.сайт", "ｘ.ｃｏｍ", "A t.co", "x.de"),
+    ],
+)
+def test_a_name_is_no_domain(name: str):
+    with pytest.raises(SignRefused) as refused:
+        entry_of({"name": name})
+    assert (refused.value.field, refused.value.why) == ("name", "link")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("J.R. Smith", "J.R.R.Tolkien", "St.Clair", "Ng.", "J.Ng", "e.e.cummings", "J.de Vries"),
+        *("A.von Arnim", "M.van Dyk", "A.al-Sayed", "P.J.O'Hara", "Dr.Ann Lee", "Ann Lee, Ph.D."),
+        *(
+            "А.С. Пушкин",
+            "А.С.Пушкин",
+            "А.де Голль",
+            "Ә.Қ.Сәкен",
+            "王小明",
+            "محمد.علي",
+            "K.Å.Åström",
+        ),
+    ],
+)
+def test_a_real_name_is_taken(name: str):
+    assert entry_of({"name": name}).name == name
+
+
 def test_what_is_typed_is_cleaned():
     entry = entry_of(
         {
