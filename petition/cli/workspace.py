@@ -22,7 +22,6 @@ from petition.errors import AddressRefused, CampaignError, LogUnusable, Petition
 from petition.extras import how_to_install
 from petition.identity import new_key
 from petition.outbox.database import file_of, where
-from petition.outbox.inbound import count_noted
 from petition.outbox.known_logs import Doubt, doubt_of
 from petition.outbox.log import Log, is_there
 from petition.outbox.models import Counts
@@ -30,6 +29,7 @@ from petition.outbox.sent_file import FILE as SENT_FILE
 from petition.outbox.sent_file import read_sent
 from petition.outbox.signatures import signatures
 from petition.outbox.states import State
+from petition.outbox.unsubscribe import count_clicks
 from petition.trust import LogUntrusted, Request, Section, confirm, requests, unconfirmed
 from petition.user_state import UserStateUnusable, changed_state
 
@@ -281,7 +281,7 @@ class Workspace:
     def count_noted_clicks(self) -> None:
         """Count the clicks that `serve` could not, so that nobody who left is written to."""
         try:
-            count_noted(self.log, self.noted_clicks)
+            count_clicks(self.log, self.noted_clicks)
         except OSError as fault:
             raise LogUnusable(
                 f"{self.noted_clicks.name} cannot be read: {fault.strerror}",

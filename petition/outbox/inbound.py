@@ -1,9 +1,4 @@
-"""Mail that came back: whose copy it belongs to, and what it changes; and people who leave.
-
-A token is an HMAC of its copy's identity (identity.py) and holds no personal data. That of a return
-path is kept with the copy. Of one to unsubscribe only the first half, the selector, is kept: the
-token is computed again for the copy that the selector finds, and compared in constant time. A token
-works as long as the log and its key do.
+"""Mail that came back: whose copy it belongs to, and what it changes.
 
 A mail changes a copy only if it proves that it answers a letter that went out: by the token of its
 return path or by its Message-ID, which nobody can guess. The mail is about the mailbox of that
@@ -16,37 +11,24 @@ to leave from the address that was written to is believed. If it is doubtful whe
 leave, the address is held: nothing is sent to it until a person decides.
 """
 
-import errno
 import hashlib
-import os
 import re
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
-from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from petition import system
 from petition.address import addr_spec_in, folded, is_of
 from petition.errors import LogUnusable
-from petition.identity import Identity, Signer, selector_of
 from petition.outbox import approvals, models
 from petition.outbox.answers import INBOX
 from petition.outbox.approvals import ApprovalRequest, Decision
 from petition.outbox.database import make_inbound_indexes
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten, is_suppressed, stop_writing
-from petition.outbox.models import Copy, copies_of, copy_of
+from petition.outbox.models import Copy, copy_of
 from petition.outbox.states import MAY_HAVE_ARRIVED, Reason, State
-
-_TOKEN = re.compile(r"[0-9a-f]{32}")
-_MOST_AT_ONCE = 500  # clicks in one commit
-_LINE_BYTES = 200  # of a noted click, which has 33
-_MOST_BYTES = 100_000_000  # of noted clicks: about three million
+from petition.outbox.unsubscribe import copy_of_token
 
 APPROVAL = "approval"  # how the mail of an approver was matched
 LEAVE_TOKEN = "leave token"  # noqa: S105 (how a mail was matched, no secret)
@@ -220,7 +202,7 @@ class Incoming:
         """Whose copy a mail belongs to, and how that is known."""
         database = self.log.database
         for token in mail.tokens:
-            if copy := copy_with(self.log, token):
+            if copy := copy_of_token(self.log, token):
                 return copy, LEAVE_TOKEN
             if row := database.one("copy_by_token", {"token": token}):
                 return copy_of(row), "token"
@@ -499,115 +481,3 @@ def _about(mail: Received, copy: Copy) -> Received:
 
 def _light(mail: Received) -> Received:
     return replace(mail, data=b"")
-
-
-# ---- people who leave, by their tokens
-
-
-def is_token(text: str) -> bool:
-    """Whether a text has the form of a token, in either case."""
-    return _TOKEN.fullmatch(text.lower()) is not None
-
-
-def copy_with(log: Log, token: str) -> Copy | None:
-    """The copy that an unsubscribe token was made for, in either case; None: unknown."""
-    return copies_with(log, [token])[0]
-
-
-def copies_with(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
-    """The same for many tokens, in one query."""
-    small = [token.lower() for token in tokens]
-    selectors = [selector_of(token) for token in small if is_token(token)]
-    signer, campaign = Signer(log.key), log.campaign_id or ""
-    found: dict[str, list[tuple[Identity, Copy]]] = {}
-    for copy in copies_of(log.database.all("copies_by_selector", {"selectors": selectors})):
-        identity = Identity(campaign, copy.letter, copy.revision, copy.spelling)
-        selector = selector_of(signer.unsubscribe_token(identity))
-        found.setdefault(selector, []).append((identity, copy))
-    return [
-        next(
-            (copy for one, copy in found.get(selector_of(token), ()) if signer.proves(token, one)),
-            None,
-        )
-        for token in small
-    ]
-
-
-def leave_all(log: Log, tokens: Sequence[str]) -> list[Copy | None]:
-    """Suppress the mailboxes that tokens were made for; returns their copies, None: unknown."""
-    with log.writing():
-        make_inbound_indexes(log.database)
-        copies = copies_with(log, tokens)
-        stop_writing(log, [copy.mailbox for copy in copies if copy], Reason.OPTED_OUT)
-    return copies
-
-
-# ---- clicks that wait for the log in a file, a token a line
-
-
-def note(file: Path, tokens: Sequence[str]) -> Sequence[None]:
-    """Append tokens to a file and sync it, so that they cannot be lost; OSError if that fails."""
-    # A crash may have left half a line, which must not spoil the next one.
-    lines = "".join(f"\n{token}\n" for token in tokens).encode()
-    while True:
-        opened = system.open_file(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        try:
-            # Without waiting: a file that was renamed to be counted stays locked for long.
-            system.lock(opened)
-            if _is_at(opened, file):
-                _append(opened, lines)
-                system.sync_path(file.parent)
-                return [None] * len(tokens)
-        except BlockingIOError:
-            time.sleep(0.002)
-        finally:
-            os.close(opened)
-
-
-def _append(opened: int, lines: bytes) -> None:
-    if os.fstat(opened).st_size > _MOST_BYTES:
-        raise OSError(errno.EFBIG, "too many clicks wait for the log")
-    while lines:
-        lines = lines[os.write(opened, lines) :]
-    system.sync(opened)
-
-
-def count_noted(log: Log, file: Path) -> int:
-    """Count the clicks noted in a file, if any, and remove it; returns how many are known."""
-    found = 0
-    taken = _taken(file)
-    # What an earlier count left comes first.
-    for path in (taken, file):
-        with (
-            suppress(FileNotFoundError),
-            os.fdopen(system.open_file(path, os.O_RDONLY), "rb") as opened,
-        ):
-            system.lock(opened.fileno(), waits=True)
-            if path == file:
-                if taken.exists() or not _is_at(opened.fileno(), file):
-                    continue  # another process counts
-                file.rename(taken)
-            lines = iter(partial(opened.readline, _LINE_BYTES), b"")
-            tokens = filter(is_token, (line.decode("ascii", "replace").strip() for line in lines))
-            while some := list(islice(tokens, _MOST_AT_ONCE)):
-                copies = leave_all(log, some)
-                found += sum(copy is not None for copy in copies)
-            if _is_at(opened.fileno(), taken):
-                taken.unlink()
-    return found
-
-
-def waits(file: Path) -> bool:
-    """Whether clicks that were noted in a file have yet to be counted."""
-    return file.exists() or _taken(file).exists()
-
-
-def _taken(file: Path) -> Path:
-    return file.with_name(f"{file.name}.counting")
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    with suppress(FileNotFoundError):
-        # In one folder the number is enough; Wine forgets the disk of a file that was renamed.
-        return os.fstat(descriptor).st_ino == path.stat().st_ino
-    return False

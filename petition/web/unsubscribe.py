@@ -29,10 +29,17 @@ from starlette.responses import HTMLResponse, Response
 
 from petition.campaign.text_file import packaged, packaged_toml
 from petition.errors import LogUnusable
-from petition.outbox.inbound import copy_with, count_noted, is_token, leave_all, note, waits
 from petition.outbox.log import Log
 from petition.outbox.manual import is_suppressed
 from petition.outbox.models import Copy
+from petition.outbox.unsubscribe import (
+    copy_of_token,
+    count_clicks,
+    has_clicks,
+    is_token,
+    note_clicks,
+    unsubscribe_all,
+)
 from petition.web.log_thread import WAIT_SECONDS, LogLate, LogThread
 from petition.web.responses import (
     AWAY_SECONDS,
@@ -165,9 +172,9 @@ class Clicks:
         self._file = file
         self._pen = ThreadPoolExecutor(1, thread_name_prefix="noted")
         self._counting = _Batches(
-            log.executor, lambda some: log.answer(lambda found: leave_all(found, some))
+            log.executor, lambda some: log.answer(lambda found: unsubscribe_all(found, some))
         )
-        self._noting = _Batches(self._pen, partial(note, file))
+        self._noting = _Batches(self._pen, partial(note_clicks, file))
         self._catching_up: asyncio.Task[None] | None = None
 
     async def find(self, token: str) -> tuple[Copy | None, bool]:
@@ -194,11 +201,11 @@ class Clicks:
         """Count what still waits, if possible, and close the log; whether clicks are left over."""
         self._log.close()
         self._pen.shutdown()
-        if waits(self._file):
+        if has_clicks(self._file):
             with suppress(LogUnusable, OSError):
-                self._log.answer(partial(count_noted, file=self._file))
+                self._log.answer(partial(count_clicks, file=self._file))
         self._log.close_log()
-        return waits(self._file)
+        return has_clicks(self._file)
 
     def catch_up(self) -> None:
         """Count what was noted, by an earlier run too, as soon as the log can be written to."""
@@ -207,15 +214,15 @@ class Clicks:
 
     async def _catch_up(self) -> None:
         loop = asyncio.get_running_loop()
-        while waits(self._file):
+        while has_clicks(self._file):
             await asyncio.sleep(_AGAIN_SECONDS)
             with suppress(LogUnusable, OSError):
-                count = partial(count_noted, file=self._file)
+                count = partial(count_clicks, file=self._file)
                 await loop.run_in_executor(self._log.executor, self._log.answer, count)
 
 
 def _copy_and_whether_left(log: Log, token: str) -> tuple[Copy | None, bool]:
-    copy = copy_with(log, token)
+    copy = copy_of_token(log, token)
     return copy, bool(copy and is_suppressed(log, copy.mailbox))
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from petition.merge.headers import BULK_HEADERS
-from petition.outbox.inbound import leave_all
 from petition.outbox.log import Log
+from petition.outbox.unsubscribe import unsubscribe_all
 from tests.acceptance.bulk_campaign import BULK, bulk_campaign, kept
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
@@ -238,7 +238,7 @@ def test_who_leaves_between_two_letters_gets_no_other(campaign: SmallCampaign):
     way = kept(campaign)["ann@x.example"]["List-Unsubscribe"]
     token = way.partition("/u/")[2][:32]
     with Log(f"sqlite:///{campaign.root}/rehearsal.db") as log:
-        [copy] = leave_all(log, [token])
+        [copy] = unsubscribe_all(log, [token])
         assert copy is not None
     campaign.write("letters/more.md", BULK)
     campaign.petition("send", "more", status=0)

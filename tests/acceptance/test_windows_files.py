@@ -14,7 +14,7 @@ from pathlib import Path
 from petition import system
 from petition.credentials import SecretSource, _run
 from petition.errors import ServerTrouble
-from petition.outbox.inbound import count_noted, note, waits
+from petition.outbox.unsubscribe import count_clicks, note_clicks, has_clicks
 from petition.outbox.log import Log
 
 def refused(kind, work, *arguments, **options):
@@ -80,10 +80,10 @@ for name in ("petition.db", "petition.db-wal", "petition.db-shm"):
     os.close(handle)
 assert log.key  # made before a click, as by the first letter
 clicks = Path("clicks")
-note(clicks, ["ab" * 16, "cd" * 16])
-assert waits(clicks)
-assert count_noted(log, clicks) == 0  # nobody has these tokens
-assert not waits(clicks)
+note_clicks(clicks, ["ab" * 16, "cd" * 16])
+assert has_clicks(clicks)
+assert count_clicks(log, clicks) == 0  # nobody has these tokens
+assert not has_clicks(clicks)
 log.close()
 
 source = SecretSource("smtp", "password")

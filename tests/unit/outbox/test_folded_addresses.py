@@ -9,10 +9,10 @@ from petition.identity import Identity, Signer
 from petition.outbox import manual
 from petition.outbox.enqueue import Action, ListedRow, Listing
 from petition.outbox.erasure import erase
-from petition.outbox.inbound import copy_with
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.states import Mode, State
+from petition.outbox.unsubscribe import copy_of_token
 from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to, make_due
 
@@ -106,7 +106,7 @@ def test_the_links_of_a_copy_work_whatever_it_is_called_now(log: Log, queue: Que
     listing.carry_out(listing.compare(1, Mode.CONTINUE), "campaign", None)
     token = Signer(log.key).unsubscribe_token(identity)
     log.database._connection.execute(f"UPDATE copy SET unsubscribe = '{token[:16]}'")
-    copy = copy_with(log, token)
+    copy = copy_of_token(log, token)
     assert copy is not None
     assert copy.mailbox == "Ann@x.example"
 

@@ -9,12 +9,13 @@ import pytest
 from petition.identity import Identity, Signer, selector_of
 from petition.inbox.mailboxes import Fetched, received
 from petition.outbox.enqueue import Listing
-from petition.outbox.inbound import Incoming, copy_with, leave_all
+from petition.outbox.inbound import Incoming
 from petition.outbox.log import Log
 from petition.outbox.manual import suppressions
 from petition.outbox.models import Copy
 from petition.outbox.run import Run
 from petition.outbox.states import Mode, State
+from petition.outbox.unsubscribe import copy_of_token, unsubscribe_all
 from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to, mark, outcome_of, record
 
@@ -38,13 +39,13 @@ def token_for(log: Log, name: str, revision: int = 1) -> str:
 
 
 def leave(log: Log, token: str) -> Copy | None:
-    return leave_all(log, [token])[0]
+    return unsubscribe_all(log, [token])[0]
 
 
 @pytest.mark.sqlite
 def test_a_token_finds_its_copy_and_is_not_kept(sent: Log):
     token = token_for(sent, "ann")
-    copy = copy_with(sent, token.upper())
+    copy = copy_of_token(sent, token.upper())
     assert copy is not None
     assert copy.mailbox == "ann@x.example"
     kept = "\n".join(sent.database._connection.iterdump())

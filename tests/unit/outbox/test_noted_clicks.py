@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from petition.outbox import inbound
-from petition.outbox.inbound import count_noted, note, waits
+from petition.outbox import unsubscribe
+from petition.outbox.unsubscribe import count_clicks, has_clicks, note_clicks
 
 
 @pytest.fixture
@@ -14,11 +14,11 @@ def counted(monkeypatch):
     """The tokens that were counted, in place of a log that they belong to."""
     tokens: list[str] = []
 
-    def leave_all(log, some):
+    def unsubscribe_all(log, some):
         tokens.extend(some)
         return [None] * len(some)
 
-    monkeypatch.setattr(inbound, "leave_all", leave_all)
+    monkeypatch.setattr(unsubscribe, "unsubscribe_all", unsubscribe_all)
     return tokens
 
 
@@ -28,11 +28,11 @@ def token(number: int) -> str:
 
 def test_what_was_noted_is_counted_once_and_the_file_goes(tmp_path, counted):
     file = tmp_path / "clicks"
-    note(file, [token(1), token(2)])
-    note(file, [token(3)])
+    note_clicks(file, [token(1), token(2)])
+    note_clicks(file, [token(3)])
     assert file.stat().st_mode & 0o777 == 0o600
-    assert waits(file)
-    count_noted(None, file)
+    assert has_clicks(file)
+    count_clicks(None, file)
     assert counted == [token(1), token(2), token(3)]
     assert list(tmp_path.iterdir()) == []
 
@@ -40,24 +40,24 @@ def test_what_was_noted_is_counted_once_and_the_file_goes(tmp_path, counted):
 def test_half_a_line_of_a_crash_spoils_nothing(tmp_path, counted):
     file = tmp_path / "clicks"
     file.write_bytes(b"\n" + token(1).encode()[:20] + b"\x00\xff")
-    note(file, [token(2)])
-    count_noted(None, file)
+    note_clicks(file, [token(2)])
+    count_clicks(None, file)
     assert counted == [token(2)]
 
 
 def test_what_could_not_be_counted_stays(tmp_path, counted, monkeypatch):
     file = tmp_path / "clicks"
-    note(file, [token(1)])
+    note_clicks(file, [token(1)])
     with monkeypatch.context() as patch:
-        patch.setattr(inbound, "leave_all", lambda log, some: 1 / 0)
+        patch.setattr(unsubscribe, "unsubscribe_all", lambda log, some: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            count_noted(None, file)
-    note(file, [token(2)])
-    assert waits(file)
-    count_noted(None, file)
-    count_noted(None, file)
+            count_clicks(None, file)
+    note_clicks(file, [token(2)])
+    assert has_clicks(file)
+    count_clicks(None, file)
+    count_clicks(None, file)
     assert counted == [token(1), token(2)]
-    assert not waits(file)
+    assert not has_clicks(file)
 
 
 def test_a_link_in_its_place_is_not_followed(tmp_path):
@@ -65,15 +65,15 @@ def test_a_link_in_its_place_is_not_followed(tmp_path):
     other.write_text("mine")
     (tmp_path / "clicks").symlink_to(other)
     with pytest.raises(OSError):  # noqa: PT011 (ELOOP here, EMLINK elsewhere)
-        note(tmp_path / "clicks", [token(1)])
+        note_clicks(tmp_path / "clicks", [token(1)])
     assert other.read_text() == "mine"
 
 
 def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "clicks")
     for use in (
-        lambda: note(tmp_path / "clicks", [token(1)]),
-        lambda: count_noted(None, tmp_path / "clicks"),
+        lambda: note_clicks(tmp_path / "clicks", [token(1)]),
+        lambda: count_clicks(None, tmp_path / "clicks"),
     ):
         with pytest.raises(OSError):  # noqa: PT011 (ENXIO to write, EINVAL to read)
             use()
@@ -83,7 +83,9 @@ def test_many_who_write_and_count_at_once_lose_nothing(tmp_path, counted):
     file = tmp_path / "clicks"
     writers = [
         threading.Thread(
-            target=lambda begin=begin: [note(file, [token(begin + one)]) for one in range(50)]
+            target=lambda begin=begin: [
+                note_clicks(file, [token(begin + one)]) for one in range(50)
+            ]
         )
         for begin in range(0, 200, 50)
     ]
@@ -91,7 +93,7 @@ def test_many_who_write_and_count_at_once_lose_nothing(tmp_path, counted):
 
     def count_on():
         while not is_over.is_set():
-            count_noted(None, file)
+            count_clicks(None, file)
 
     counters = [threading.Thread(target=count_on) for _ in range(2)]
     for thread in (*writers, *counters):
@@ -101,6 +103,6 @@ def test_many_who_write_and_count_at_once_lose_nothing(tmp_path, counted):
     is_over.set()
     for thread in counters:
         thread.join()
-    count_noted(None, file)
+    count_clicks(None, file)
     assert set(counted) == {token(one) for one in range(200)}
-    assert not waits(file)
+    assert not has_clicks(file)
