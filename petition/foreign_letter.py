@@ -18,7 +18,7 @@ from petition.errors import UsageError
 from petition.template.check_names import Report, check_statements
 from petition.template.error_texts import of_syntax
 from petition.template.markdown import first_html, soft_line_ends
-from petition.template.sandbox import template_syntax
+from petition.template.syntax_tree import template_syntax
 from petition.template.tags import TAG, Marked, Role, Tag, mark_tags
 
 # A name after one of these is an attribute or a filter, not a variable.

@@ -34,7 +34,7 @@ from petition.merge.freeze import AnyColumn, freeze
 from petition.merge.message import Merger
 from petition.template.check_names import SAYS_ABSENT, conditions_of
 from petition.template.condition import BareColumns
-from petition.template.sandbox import ROW
+from petition.template.syntax_tree import ROW
 
 _NETWORK = re.compile(
     r"9p|afpfs|afs|ceph|cifs|davfs|drvfs|nfs4?|prl_fs|smb3|smbfs|vboxsf|virtiofs|vmhgfs|webdav"

@@ -21,14 +21,9 @@ from jinja2.compiler import CodeGenerator
 
 from petition.errors import PetitionError
 from petition.template.fields import EmptyCell, Value, ValueRefused, is_printable, printed
-from petition.template.sandbox import (
-    FAULTS,
-    SAYS_YES,
-    LetterEnvironment,
-    can_grow,
-    captures,
-    says_yes,
-)
+from petition.template.filters import SAYS_YES, says_yes
+from petition.template.sandbox import FAULTS, LetterEnvironment, can_grow
+from petition.template.syntax_tree import captures
 from petition.template.tags import FILTERS, Template
 
 # With an escaped dot at its beginning and a soft line break at its end a line has at most 76.

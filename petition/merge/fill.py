@@ -41,16 +41,10 @@ from petition.template.fields import (
     ValueRefused,
     printed,
 )
-from petition.template.sandbox import (
-    FAULTS,
-    LANGUAGE,
-    LetterEnvironment,
-    Renderer,
-    captures,
-    line_of,
-    read_compiled,
-)
+from petition.template.filters import LANGUAGE
+from petition.template.sandbox import FAULTS, LetterEnvironment, Renderer, line_of, read_compiled
 from petition.template.signatories import signatories_in
+from petition.template.syntax_tree import captures
 from petition.template.tags import Template
 
 # Around each merged value in a text that is shown; no value can hold them.

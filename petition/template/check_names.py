@@ -9,7 +9,6 @@ from jinja2.tests import TESTS
 
 from petition.campaign.letter import Letter
 from petition.campaign.names import nearest, nearest_hint
-from petition.template import sandbox
 from petition.template.error_texts import ERROR_TEXTS
 from petition.template.fields import (
     ANSWER_FIELDS,
@@ -19,7 +18,18 @@ from petition.template.fields import (
     SINCE,
     ValueRefused,
 )
+from petition.template.filters import known_filters
+from petition.template.sandbox import read_compiled
 from petition.template.signatories import CHOICE_FIELDS, SignatoryList, is_same
+from petition.template.syntax_tree import (
+    ROW,
+    bare_conditions,
+    captures,
+    column_of,
+    nodes_of,
+    template_syntax,
+    tree_of,
+)
 from petition.template.tags import Template
 
 
@@ -67,7 +77,7 @@ def check_statements(tree: nodes.Template, report: Report) -> bool:
         what = "a letter is one file and cannot include another"
         report(node.lineno, what, "Write the text into the letter itself")
     escaping = tree.find_all(nodes.ScopedEvalContextModifier)
-    found = [*sandbox.captures(tree), *((node.lineno, "autoescape") for node in escaping)]
+    found = [*captures(tree), *((node.lineno, "autoescape") for node in escaping)]
     for line, keyword in found:
         what = f"{_SHOWN.get(keyword, f'{{% {keyword} %}}')} cannot be used in a letter"
         report(line, what, ERROR_TEXTS["statements"][keyword], keyword)
@@ -103,7 +113,7 @@ class NameCheck(NamedTuple):
             self._check_fields(self.tree, name, fields)
 
     def _check_filters(self) -> None:
-        known = sandbox.known_filters()
+        known = known_filters()
         for used in self.tree.find_all(nodes.Filter):
             if used.name in {"safe", "e", "escape"}:
                 what = f'there is no filter "{used.name}": fields are always escaped'
@@ -208,7 +218,7 @@ def _source_of(listed: nodes.Node) -> str:
 def names_new(letter: Letter) -> bool:
     """Whether a letter says which signatories are new, or since when."""
     sources = [source for text in letter.texts.values() for source in (text.subject, text.body)]
-    trees = map(sandbox.tree_of, sources)
+    trees = map(tree_of, sources)
     return any(
         field in {NEW, SINCE} for tree in trees for _, field in _named_fields(tree, "signatories")
     )
@@ -256,10 +266,10 @@ class ComparedCell(NamedTuple):
 
 def compared_with_numbers(tree: nodes.Node, columns: Container[str] = ()) -> Iterator[ComparedCell]:
     """The comparisons of a template or condition that no cell can meet."""
-    for compare in sandbox.nodes_of(tree, nodes.Compare):
+    for compare in nodes_of(tree, nodes.Compare):
         sides = [compare.expr, *(operand.expr for operand in compare.ops)]
         yield from _compared(compare.lineno, sides, columns)
-    for test in sandbox.nodes_of(tree, nodes.Test):
+    for test in nodes_of(tree, nodes.Test):
         if test.name in _CONSTANTS:
             constant = nodes.Const(_CONSTANTS[test.name])
             yield from _compared(test.lineno, [test.node, constant], columns)
@@ -289,9 +299,9 @@ def _numbers(node: nodes.Node) -> Iterator[float | None]:
 
 def _cell(node: nodes.Node, columns: Container[str]) -> str:
     """The cell that an expression is, as its author wrote it; "" if it is something else."""
-    column = sandbox.column_of(node, columns)
-    is_alone = any(name.name == column for name in sandbox.nodes_of(node, nodes.Name))
-    return f"{sandbox.ROW}.{column}" if column and not is_alone else column
+    column = column_of(node, columns)
+    is_alone = any(name.name == column for name in nodes_of(node, nodes.Name))
+    return f"{ROW}.{column}" if column and not is_alone else column
 
 
 def conditions_of(letter: Letter) -> dict[str, tuple[str, int]]:
@@ -307,14 +317,14 @@ def conditions_of(letter: Letter) -> dict[str, tuple[str, int]]:
     ):
         sources += [(default, default.line_of(key), one) for one in templates]
     for text, line, source in sources:
-        for owner, part, column in sandbox.bare_conditions(sandbox.tree_of(source)):
+        for owner, part, column in bare_conditions(tree_of(source)):
             found.setdefault(column, (text.file, line + getattr(owner, part).lineno - 1))
     return found
 
 
 def shown_to_all(template: Template) -> set[str]:
     """The names that a template prints whatever a row holds: outside of every condition."""
-    tree = sandbox.read_compiled(template)
+    tree = read_compiled(template)
     printed = (node for one in tree.body if isinstance(one, nodes.Output) for node in one.nodes)
     return set(filter(None, map(_printed_name, printed)))
 
@@ -329,7 +339,7 @@ def chosen(source: str, signatories: SignatoryList) -> SignatoryList | None:
     """The signatories that an expression stands for; None: it does not stand for any."""
     if "signatories" not in source:
         return None
-    (output,) = sandbox.template_syntax().parse(f"{{{{ {source} }}}}").find_all(nodes.Output)
+    (output,) = template_syntax().parse(f"{{{{ {source} }}}}").find_all(nodes.Output)
     return _chosen(output.nodes[0], signatories)
 
 
@@ -394,8 +404,8 @@ def counted(
 def _asked(sources: Iterable[str]) -> Mapping[str, set[str] | None]:
     """The fields that a letter chooses by, each with its values; None: values of the recipient."""
     asked: dict[str, set[str] | None] = {}
-    trees = [sandbox.tree_of(source) for source in sources]
-    used = [one for tree in trees for one in sandbox.nodes_of(tree, nodes.Filter)]
+    trees = [tree_of(source) for source in sources]
+    used = [one for tree in trees for one in nodes_of(tree, nodes.Filter)]
     for pair in (pair for one in used if one.name == "where" for pair in _keywords_of(one)):
         known = asked.setdefault(pair.key, set())
         if not isinstance(pair.value, nodes.Const):

@@ -29,14 +29,9 @@ from petition.template.markdown import (
     read_plain,
     soft_line_ends,
 )
-from petition.template.sandbox import (
-    LetterEnvironment,
-    nodes_of,
-    read_source,
-    template_syntax,
-    tree_of,
-)
+from petition.template.sandbox import LetterEnvironment
 from petition.template.signatories import SignatoryList, comma, disclaimer, unnamed_line
+from petition.template.syntax_tree import nodes_of, read_source, template_syntax, tree_of
 from petition.template.tags import (
     TAG,
     Marked,

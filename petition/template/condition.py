@@ -17,14 +17,9 @@ from petition.errors import ConditionRefused, PetitionError, UsageError
 from petition.template.check_names import compared_with_numbers, nearest_of
 from petition.template.error_texts import ERROR_TEXTS
 from petition.template.fields import Named
-from petition.template.sandbox import (
-    ROW,
-    LetterEnvironment,
-    bare_conditions,
-    count_yes_no,
-    known_filters,
-    nodes_of,
-)
+from petition.template.filters import known_filters
+from petition.template.sandbox import LetterEnvironment
+from petition.template.syntax_tree import ROW, bare_conditions, count_yes_no, nodes_of
 
 _LIMIT = 10_000  # characters
 _OPTION = "--where"

@@ -13,7 +13,8 @@ from petition.merge.fast_fill import EncodedEnvironment, Forms, print_plain
 from petition.merge.fill import PlainEnvironment
 from petition.merge.message import Merger
 from petition.template.fields import Named, in_html
-from petition.template.sandbox import read_compiled, template_syntax
+from petition.template.sandbox import read_compiled
+from petition.template.syntax_tree import template_syntax
 from petition.template.tags import mark_tags
 from tests.unit.merge.letters import NOW, freeze_texts, person_of, text_of
 

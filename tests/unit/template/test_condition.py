@@ -8,7 +8,7 @@ from petition.address import Mailbox
 from petition.campaign.people import Person
 from petition.errors import ConditionRefused, UsageError, sentence
 from petition.template.condition import Condition
-from petition.template.sandbox import bare_conditions, tree_of
+from petition.template.syntax_tree import bare_conditions, tree_of
 
 FIELDS = {"country": "GB", "language": "en", "age": "30", "tag_list": "vip, press", "town": ""}
 ANN = Person("people.csv", 7, 6, "", Mailbox("Ann", "ann@x.example"), "en", FIELDS)

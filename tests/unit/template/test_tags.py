@@ -2,7 +2,7 @@
 
 import pytest
 
-from petition.template.sandbox import template_syntax
+from petition.template.syntax_tree import template_syntax
 from petition.template.tags import TAG, Role, find_reserved, mark_tags
 
 
