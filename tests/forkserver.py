@@ -76,7 +76,8 @@ class ForkServer:
             tempfile.TemporaryFile() as err,
         ):
             streams = [nothing.fileno(), out.fileno(), err.fileno()]
-            process, answer = start(self.path, ("", arguments, str(cwd), dict(environ)), streams)
+            request = ("", "", arguments, str(cwd), dict(environ))
+            process, answer = start(self.path, request, streams)
             with answer:
                 if not select.select([answer], [], [], timeout)[0]:
                     os.kill(process, signal.SIGKILL)
@@ -93,8 +94,8 @@ def start(path: str, request: Any, streams: Sequence[int]) -> tuple[int, socket.
 
     Args:
         path: The server's socket.
-        request: A Python file to run instead of petition, or ""; the arguments; the folder; the
-            environment.
+        request: Python that runs first, or ""; a Python file to run instead of petition, or "";
+            the arguments; the folder; the environment.
         streams: The files that are its standard input, output and error.
 
     Returns:
@@ -120,11 +121,15 @@ class Forked(subprocess.Popen[str]):
     Args:
         arguments: What stands behind its name.
         script: The Python file.
+        before: Python that runs before it, such as to change a limit.
         options: As of `Popen`: `cwd`, `env`, `stdin`, `stdout`, `stderr`, `text`.
     """
 
-    def __init__(self, arguments: Sequence[str], script: str = "", **options: Any) -> None:
+    def __init__(
+        self, arguments: Sequence[str], script: str = "", before: str = "", **options: Any
+    ) -> None:
         self._script = script
+        self._before = before
         super().__init__(list(arguments), **options)
 
     def _execute_child(self, args: list[str], *rest: Any) -> None:
@@ -132,7 +137,7 @@ class Forked(subprocess.Popen[str]):
         pipes = rest[9:15]  # of each stream two ends: the child's is the first of stdin's
         theirs = (pipes[0], pipes[3], pipes[5])
         streams = [number if one == -1 else one for number, one in enumerate(theirs)]
-        request = (self._script, args, str(cwd), env)
+        request = (self._before, self._script, args, str(cwd), env)
         self.pid, self._answer = start(fork_server(env).path, request, streams)
         self._child_created = True
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
@@ -159,7 +164,7 @@ _CLIENT = """\
 import json, os, signal, socket, struct, sys
 answer = socket.socket(socket.AF_UNIX)
 answer.connect({path!r})
-request = json.dumps(["", sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+request = json.dumps(["", "", sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
 socket.send_fds(answer, [struct.pack("!Q", len(request))], [0, 1, 2])
 answer.sendall(request)
 number = lambda: struct.unpack("!i", answer.recv(4, socket.MSG_WAITALL))[0]
@@ -254,16 +259,22 @@ def _tell_who_ended(answers: dict[int, socket.socket]) -> None:
 
 
 def _become(
-    script: str, arguments: list[str], cwd: str, environ: dict[str, str]
+    before: str, script: str, arguments: list[str], cwd: str, environ: dict[str, str]
 ) -> Callable[[], object]:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environ)
     time.tzset()
     sys.argv = [script or petition.__main__.__file__, *arguments]
-    if script:
-        return lambda: runpy.run_path(script, run_name="__main__")
-    return petition.__main__.run
+
+    def run() -> None:
+        exec(before, {})
+        if script:
+            runpy.run_path(script, run_name="__main__")
+        else:
+            petition.__main__.run()
+
+    return run
 
 
 def _end(run: Callable[[], object]) -> NoReturn:

@@ -48,18 +48,24 @@ the water of {{ recipient.town or "our town" }} must be **clean** by {{ reply_by
 DEMANDS = "## Clean the river {#river}\n\nAll of it.\n"
 SIGNATORIES = "name,kind,publish\nRiver Friends,organisation,yes\nAnn Reed,individual,yes\n"
 
-# Runs petition on a machine whose clock is some days off.
-WRONG_CLOCK = """
-import datetime, runpy, sys
-days = datetime.timedelta(days=int(sys.argv.pop(1)))
-class Wrong(datetime.datetime):
+# For `before` of `SmallCampaign.begin`: a clock that is `ahead` of the machine's.
+SET_CLOCK = """
+import datetime, sys
+real, ahead = datetime.datetime, datetime.timedelta()
+class Clock(real):
     __slots__ = ()
     @classmethod
     def now(cls, tz=None):
-        return super().now(tz) + days
-datetime.datetime = Wrong
-runpy.run_module("petition", run_name="__main__", alter_sys=True)
+        return real.now(tz) + ahead
+for module in list(sys.modules.values()):
+    if vars(module).get("datetime") is real:
+        module.datetime = Clock
 """
+
+
+def days_ahead(days: float) -> str:
+    """For `before` of `SmallCampaign.begin`: a machine whose clock is so many days ahead."""
+    return f"{SET_CLOCK}\nahead = datetime.timedelta({days})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +164,7 @@ class SmallCampaign:
         self,
         *arguments: str,
         program: tuple[str, ...] = ("",),
+        before: str = "",
         stdin: int = subprocess.DEVNULL,
         out: int | IO[bytes] = subprocess.DEVNULL,
         err: int = subprocess.PIPE,
@@ -167,13 +174,15 @@ class SmallCampaign:
         Args:
             arguments: What stands behind `petition`.
             program: A Python file to run instead, or what stands behind `python`.
+            before: Python that runs before petition, such as to change a limit.
             stdin: As of `Popen`, which is true of the others too.
             out: The standard output.
             err: The standard error.
         """
         start, command = subprocess.Popen, [sys.executable, *program, *arguments]
         if len(program) == 1:
-            start, command = partial(Forked, script=program[0]), list(arguments)
+            start = partial(Forked, script=program[0], before=before)
+            command = list(arguments)
         return start(
             command,
             cwd=self.root,
@@ -185,22 +194,22 @@ class SmallCampaign:
         )
 
     def on_terminal(
-        self, *arguments: str, program: tuple[str, ...] = ("",), **env: str
+        self, *arguments: str, program: tuple[str, ...] = ("",), before: str = "", **env: str
     ) -> "Terminal":
-        """Start petition, or another `program` as in `begin`, on a terminal of 80 by 40."""
+        """Start petition, or a `program` as in `begin`, on a terminal of 80 by 40."""
         ours, theirs = os.openpty()
         termios.tcsetwinsize(theirs, (40, 80))
         seen = SmallCampaign(self.root, self.env | {"TERM": "xterm-256color", "COLUMNS": ""} | env)
-        run = seen.begin(*arguments, program=program, stdin=theirs, out=theirs, err=theirs)
+        run = seen.begin(
+            *arguments, program=program, before=before, stdin=theirs, out=theirs, err=theirs
+        )
         os.close(theirs)
         return Terminal(run, ours)
 
     def days_off(self, days: int, *arguments: str) -> Answer:
         """Run petition here on a machine whose clock is so many days ahead."""
-        with self.begin(
-            str(days), *arguments, program=("-c", WRONG_CLOCK), out=subprocess.PIPE
-        ) as run:
-            out, err = run.communicate(timeout=120)
+        with self.begin(*arguments, before=days_ahead(days), out=subprocess.PIPE) as run:
+            out, err = run.communicate(timeout=PATIENCE)
         return Answer(run.returncode, out, err)
 
     def states(self, letter: str = "open-letter") -> dict[str, str]:

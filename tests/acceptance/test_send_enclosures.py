@@ -23,10 +23,8 @@ EVENT = '\n[events.protest]\ntitle = "Protest"\nstarts = 2999-09-30T16:00:00\n'
 
 # Runs petition as on a list whose files are more than it keeps in memory.
 KEEPS_NO_FILE = """
-import runpy
 from petition.merge import attachments
 attachments._KEPT = 0
-runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """
 
 
@@ -186,7 +184,7 @@ def test_a_share_that_goes_away_fails_nobody(campaign: SmallCampaign):
     with counting_server() as server:
         server.sleep = gate.wait
         live = campaign.through(server.port)
-        with live.begin("send", "open-letter", "--yes", program=("-c", KEEPS_NO_FILE)) as run:
+        with live.begin("send", "open-letter", "--yes", before=KEEPS_NO_FILE) as run:
             assert gate.arrived.wait(60)
             (campaign.root / "briefings").rename(campaign.root / "away")
             gate.opened.set()

@@ -13,9 +13,8 @@ TODAY = datetime.now(UTC).date()
 CHRISTMAS = date(TODAY.year + (date(TODAY.year, 12, 20) < TODAY), 12, 25)
 
 WITHOUT_LIBRARY = """
-import runpy, sys
+import sys
 sys.modules["holidays"] = None
-runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """
 SAYS_IF_LOADED = """
 import runpy, sys
@@ -113,7 +112,7 @@ def test_without_the_library_it_says_how_to_install_it(
     campaign: SmallCampaign, server: CountingServer
 ):
     asks_for(campaign, "true")
-    child = campaign.on_terminal("check", program=("-c", WITHOUT_LIBRARY))
+    child = campaign.on_terminal("check", before=WITHOUT_LIBRARY)
     status, said = child.end()
     assert status == 1
     assert "install" in said

@@ -14,32 +14,24 @@ from petition.cli.local_time import Waves
 from petition.cli.send_later import Moment
 from petition.errors import CampaignError, UsageError
 from petition.outbox.enqueue import ListedRow
-from tests.acceptance.small import SETTINGS, Answer, SmallCampaign
+from tests.acceptance.small import SET_CLOCK, SETTINGS, Answer, SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
 
-# Runs petition on a machine that is some hours ahead and on which every second of waiting is five
-# minutes; after so many hours it is killed (0: never), or its clock is set back by an hour.
+# A machine on which every second of waiting is five minutes. When its clock is so far ahead,
+# petition is killed, or the clock is set back by an hour.
 IN_A_HURRY = """
-import datetime, os, runpy, sys, types
-ahead, killed_after, set_back_after = (datetime.timedelta(hours=float(sys.argv.pop(1))) for _ in "123")
-real, back = datetime.datetime, datetime.timedelta()
-class Clock(real):
-    __slots__ = ()
-    @classmethod
-    def now(cls, tz=None):
-        return real.now(tz) + ahead - back
-datetime.datetime = Clock
+import os, types
 from petition.cli import send_later
 def sleep(seconds):
-    global ahead, back
+    global ahead, set_back_after
     ahead += datetime.timedelta(seconds=seconds if seconds < 1 else 300)
     if killed_after and ahead > killed_after:
         os.kill(os.getpid(), 9)
     if set_back_after and ahead > set_back_after:
-        back = datetime.timedelta(hours=1)
+        ahead -= datetime.timedelta(hours=1)
+        set_back_after = None
 send_later.time = types.SimpleNamespace(time=lambda: Clock.now().timestamp(), sleep=sleep)
-runpy.run_module("petition", run_name="__main__", alter_sys=True)
-"""  # noqa: E501 (a program)
+"""
 
 ZONES = {"ana": "Pacific/Auckland", "ben": "Europe/Zurich", "cy": "America/New_York"}
 
@@ -77,9 +69,11 @@ def run(
     killed_after: float = 0,
     set_back_after: float = 0,
 ) -> Answer:
-    numbers = map(str, (ahead, killed_after, set_back_after))
-    command = (*numbers, "send", "open-letter", "--at", at, "--each-in-their-zone", *more)
-    child = campaign.on_terminal(*command, program=("-c", IN_A_HURRY))
+    """Send at such a time, on a machine that is so many hours `ahead`; the others are hours too."""
+    hours = {"ahead": ahead, "killed_after": killed_after, "set_back_after": set_back_after}
+    set_all = "\n".join(f"{name} = datetime.timedelta(hours={hours[name]})" for name in hours)
+    command = ("send", "open-letter", "--at", at, "--each-in-their-zone", *more)
+    child = campaign.on_terminal(*command, before=f"{SET_CLOCK}\n{set_all}\n{IN_A_HURRY}")
     child.expect([re.escape("[y/N]"), "petition: ", r"\n.*?:\d+: "])
     shown = f"{child.before}{child.after}"
     if "[y/N]" in shown:

@@ -18,27 +18,20 @@ import pytest
 from petition.cli.send_later import Moment, wait_until
 from petition.errors import UsageError
 from tests import PATIENCE
-from tests.acceptance.small import SETTINGS, SmallCampaign, Terminal
+from tests.acceptance.small import SET_CLOCK, SETTINGS, SmallCampaign, Terminal
 from tests.servers.counting import CountingServer, counting_server
 
 WAITS = "Nothing is queued"
 
-# Runs petition on a machine on which every second of waiting for --at is five minutes.
-IN_A_HURRY = """
-import datetime, runpy, types
-real, ahead = datetime.datetime, datetime.timedelta()
-class Clock(real):
-    __slots__ = ()
-    @classmethod
-    def now(cls, tz=None):
-        return real.now(tz) + ahead
-datetime.datetime = Clock
+# A machine on which every second of waiting for --at is five minutes.
+IN_A_HURRY = f"""
+{SET_CLOCK}
+import types
 from petition.cli import send_later
 def sleep(seconds):
     global ahead
     ahead += datetime.timedelta(seconds=seconds if seconds < 1 else 300)
 send_later.time = types.SimpleNamespace(time=lambda: Clock.now().timestamp(), sleep=sleep)
-runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """
 
 
@@ -68,7 +61,7 @@ def sent_tomorrow(campaign: SmallCampaign, letter: str) -> tuple[int, str]:
     """What `send --at` of this time of tomorrow ends with and says."""
     at = datetime.now(UTC) + timedelta(days=1)
     command = ("send", letter, "--at", f"{at:%Y-%m-%d %H:%M}")
-    child = campaign.on_terminal(*command, program=("-c", IN_A_HURRY))
+    child = campaign.on_terminal(*command, before=IN_A_HURRY)
     child.expect_exact("[y/N]")
     shown = child.before
     child.send("y\n")

@@ -22,10 +22,8 @@ SAID = [FOR_NOW, FOR_GOOD]
 PEOPLE = 6
 # Waits milliseconds where a run waits seconds.
 SOON = """
-from petition.cli.main import run
 from petition.sending import circuit_breaker
 circuit_breaker.RESTS = (0.01,)
-run()
 """
 
 
@@ -44,7 +42,7 @@ def through(server: CountingServer, root: Path) -> SmallCampaign:
 
 
 def soon(campaign: SmallCampaign, *words: str) -> tuple[int, str]:
-    run = campaign.begin(*words, program=("-c", SOON), out=subprocess.PIPE)
+    run = campaign.begin(*words, before=SOON, out=subprocess.PIPE)
     with run:
         out, err = run.communicate(timeout=PATIENCE)
     return run.returncode, " ".join(f"{out} {err}".split())

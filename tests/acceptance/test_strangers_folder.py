@@ -110,7 +110,7 @@ def test_looking_leaves_no_trace(campaign: SmallCampaign, server: str):
 def test_a_folder_brings_no_modules(campaign: SmallCampaign):
     for name in ("platformdirs", "imaplib", "typer"):
         campaign.write(f"{name}.py", "open('seen', 'w')")
-    with campaign.begin("check") as check:
+    with campaign.begin("check", program=("-m", "petition")) as check:
         check.communicate()
     assert check.returncode == 0
     assert not (campaign.root / "seen").exists()
@@ -159,7 +159,7 @@ def test_the_log_of_a_run_that_died_early_is_known(campaign: SmallCampaign):
         "import os; from petition.outbox.log import Log; log = Log('sqlite:///petition.db');"
         "log.key; os._exit(0)"
     )
-    with campaign.begin(program=("-c", program)) as run:
+    with campaign.begin(before=program) as run:
         assert run.wait(60) == 0
     assert (campaign.root / "petition.db-wal").stat().st_size
     with counting_server() as server:

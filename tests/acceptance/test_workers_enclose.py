@@ -86,7 +86,7 @@ def test_the_loop_of_a_worker_waits_for_no_database(tmp_path: Path, postgres: Po
         said = tmp_path / "said"
         with (
             said.open("wb") as out,
-            campaign.begin("worker", "--json", "--once", program=("-c", WATCHED), out=out) as one,
+            campaign.begin("worker", "--json", "--once", before=WATCHED, out=out) as one,
         ):
             _, err = one.communicate(timeout=PATIENCE)
     assert one.returncode == 0, err
@@ -97,7 +97,7 @@ def test_the_loop_of_a_worker_waits_for_no_database(tmp_path: Path, postgres: Po
 
 # Runs petition, and tells of each query that a thread waits for in which an event loop runs.
 WATCHED = """
-import asyncio, runpy, sys, traceback
+import asyncio, sys, traceback
 import psycopg
 wait = psycopg.Connection.wait
 def watched(self, *arguments, **more):
@@ -105,5 +105,4 @@ def watched(self, *arguments, **more):
         sys.stderr.write("a query on the event loop " + str(traceback.format_stack(limit=12)))
     return wait(self, *arguments, **more)
 psycopg.Connection.wait = watched
-runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """

@@ -27,7 +27,7 @@ from tests.acceptance.crew import (
     wait_until_done,
     workers,
 )
-from tests.acceptance.small import WRONG_CLOCK, SmallCampaign
+from tests.acceptance.small import SmallCampaign, days_ahead
 from tests.servers.counting import CountingServer, counting_server
 from tests.servers.postgres import Postgres
 
@@ -110,14 +110,14 @@ def test_a_wrong_clock_of_a_worker_puts_no_job_off(tmp_path: Path, postgres: Pos
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 40)
         campaign.petition(*SEND, status=0)
         die_after(campaign, server, 2)
-        with campaign.begin("worker", "--once", program=("-c", WRONG_CLOCK, str(days))) as one:
+        with campaign.begin("worker", "--once", before=days_ahead(days)) as one:
             assert one.wait(PATIENCE) in {0, 3}  # 3: of the one that was killed some are uncertain
         states = wait_until_done(campaign, uncertain=4)
         nobody_twice_nobody_lost(server, states, 40)
         campaign.list_people("late")
         campaign.petition(*SEND, status=0)
         on_log(campaign, "DELETE FROM dispatch")
-        with campaign.begin("worker", "--once", program=("-c", WRONG_CLOCK, str(days))) as one:
+        with campaign.begin("worker", "--once", before=days_ahead(days)) as one:
             assert one.wait(PATIENCE) == 1
     with psycopg.connect(campaign.env["PETITION_DATABASE"]) as connection:
         row = connection.execute(WAITS).fetchone()
@@ -385,14 +385,13 @@ def test_a_server_that_says_nothing_does_not_keep_a_worker(tmp_path: Path, postg
 
 # Runs petition until it has queued copies and is about to queue the jobs for them, and stops there.
 STOPS = """
-import os, runpy, signal
+import os, signal
 from petition.cli import send
 queue = send.queue_job
 def stopped(*arguments):
     os.kill(os.getpid(), signal.SIGSTOP)
     return queue(*arguments)
 send.queue_job = stopped
-runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """
 
 
@@ -402,7 +401,7 @@ def test_a_send_that_is_stopped_while_it_queues_stops_no_worker(tmp_path: Path, 
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 2)
         campaign.petition(*SEND, status=0)
         campaign.list_people("p1", "p2", "p3")
-        with campaign.begin(*SEND, program=("-c", STOPS)) as stopped:
+        with campaign.begin(*SEND, before=STOPS) as stopped:
             try:
                 wait_until(lambda: is_stopped(stopped.pid))
                 with workers(campaign, 2) as crew:
@@ -426,7 +425,7 @@ def is_stopped(pid: int) -> bool:
 
 # Runs petition with a task beside the others that fails, and that nobody awaits.
 STRAY = """
-import asyncio, runpy
+import asyncio
 from petition.sending.worker import Worker
 tidy = Worker.tidy
 async def stray():
@@ -435,7 +434,6 @@ async def also(self):
     asyncio.ensure_future(stray())
     return await tidy(self)
 Worker.tidy = also
-runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """
 
 
@@ -446,7 +444,7 @@ def test_what_fails_beside_the_letters_is_said(tmp_path: Path, postgres: Postgre
         said = tmp_path / "said"
         with (
             said.open("wb") as out,
-            campaign.begin("worker", "--once", "--json", program=("-c", STRAY), out=out) as one,
+            campaign.begin("worker", "--once", "--json", before=STRAY, out=out) as one,
         ):
             one.communicate(timeout=PATIENCE)
     events = [json.loads(line) for line in said.read_text().splitlines()]

@@ -30,9 +30,8 @@ def running_endpoint(
     """
     said: list[str] = []
     reading: threading.Thread | None = None
-    program = ("-c", f"{before}\nfrom petition.cli.main import run\nrun()") if before else ("",)
     serve = ("serve", "--port", "0", *words)
-    running = campaign.begin(*serve, program=program, out=subprocess.PIPE, err=subprocess.STDOUT)
+    running = campaign.begin(*serve, before=before, out=subprocess.PIPE, err=subprocess.STDOUT)
     try:
         for line in running.stdout:
             said.append(line)
