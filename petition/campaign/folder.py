@@ -41,6 +41,7 @@ class Campaign:
     letters: dict[str, Letter] = field(default_factory=dict)  # by name
     demands: dict[str, tuple[Demand, ...]] = field(default_factory=dict)  # by language, in order
     signatories: tuple[Signatory, ...] = ()  # including those who are not to be named
+    left_out: tuple[Signatory, ...] = ()  # rows of those who do not sign, or show their name, now
     problems: list[Problem] = field(default_factory=list)  # of all files except the lists
     lines: TomlLines = field(default_factory=TomlLines)  # of petition.toml
     stands_in: bool = False  # settings stand in for wrong ones: nothing follows from them

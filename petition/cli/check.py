@@ -168,7 +168,7 @@ class Inspection:
                 following = following_of(examined, log)
                 examined.problems += suppressed_copies(examined, log)
                 suppose_as_frozen(examined, log)
-            frozen, revision = text_to_send(examined.frozen, log)
+            frozen, revision = text_to_send(campaign, examined.frozen, log)
             signer = Signer(log.key if log else new_key())
             merger = Merger(frozen, signer, examined.files)
         self._count(examined, merger, revision, log)
@@ -176,7 +176,8 @@ class Inspection:
             self._tell_first(examined, following)
         if examined.frozen and log and not campaign.stands_in:
             examined.frozen = examined.frozen.counting(examined.bare.yes_no)
-            if text_to_send(examined.frozen, log)[1] != revision:  # nobody has had this one
+            # A revision that nobody has had.
+            if text_to_send(campaign, examined.frozen, log)[1] != revision:
                 self.idle.pop(examined.letter.name, None)
             self._tell_refusal(examined, log)
         if self.measures and merger and not examined.has_errors:

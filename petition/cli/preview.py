@@ -256,7 +256,7 @@ def open_copies(place: Workspace, letter: str | None, read: set[str]) -> Copies:
     if is_broken or examined.frozen is None or examined.people is None:
         raise CampaignError(in_order(examined.problems))
     suppose_as_frozen(examined, log)
-    frozen, revision = text_to_send(examined.frozen, log)
+    frozen, revision = text_to_send(campaign, examined.frozen, log)
     merger = Merger(frozen, Signer(log.key), examined.files)
     date = datetime.now(zone_of(campaign)).replace(microsecond=0)
     following = following_of(examined, log)

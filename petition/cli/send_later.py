@@ -22,7 +22,7 @@ from petition.campaign.server import VARIABLES
 from petition.cli import output
 from petition.errors import ExitStatus, UsageError
 from petition.merge.document import differences
-from petition.planning.prepare import Prepared, is_without_departed
+from petition.planning.prepare import Prepared, differs_only_by_who_left
 
 _LATEST = timedelta(minutes=10)  # after the moment, if the machine was asleep when it came
 _LOOK_SECONDS = 1.0  # the clock may be set, and the machine sleep
@@ -105,7 +105,7 @@ class Confirmed(NamedTuple):
         """
         before, rows = self.prepared, Confirmed.of(now).rows
         changes = differences(before.plan.frozen, now.plan.frozen)
-        if changes and is_without_departed(before, now):
+        if changes and differs_only_by_who_left(before, now):
             changes = []
             output.say("Somebody who signed withdrew meanwhile, and is not named.")
         if before.plan.revision != now.plan.revision and not changes:

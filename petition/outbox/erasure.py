@@ -6,12 +6,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from petition.address import FORGOTTEN, folded
 from petition.mail_parser import SetAside, decoded_header, decoded_text, read_mail
 from petition.outbox import models, signatures
-from petition.outbox.database import Row
+from petition.outbox.database import Row, intact, moment
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.models import FrozenLetter, fields_of, frozen_of
@@ -240,6 +241,13 @@ class Rehashed(NamedTuple):
     before: str
     after: str
     why: str = "forgotten"  # or "withdrew"
+    is_complete: bool = False  # all who had left are out of it, also those who were only counted
+
+    @property
+    def when(self) -> datetime:
+        """Its time, aware."""
+        with intact():
+            return moment(self.at)
 
 
 @dataclass(slots=True)
@@ -300,12 +308,23 @@ def rehashed(log: Log, letter: str | None = None, revision: int | None = None) -
     return sorted(fitting, key=lambda one: one.at)
 
 
-def refreeze(log: Log, before: FrozenLetter, after: FrozenLetter, why: str = "forgotten") -> None:
-    """Replace a frozen letter by one that names fewer people, in a transaction, and note that."""
+def refreeze(
+    log: Log,
+    before: FrozenLetter,
+    after: FrozenLetter,
+    why: str = "forgotten",
+    *,
+    is_complete: bool = False,
+) -> None:
+    """Replace a frozen letter by one that fewer people signed, in a transaction, and note that.
+
+    `why` and `is_complete` are as in `Rehashed`.
+    """
     which: dict[str, object] = {"letter": before.letter, "revision": before.revision}
     new = {"hash": after.hash, "content_hash": after.content_hash, "document": after.document}
     log.database.run("refreeze", which | new)
     note = which | {"at": log.now, "before": before.hash, "after": after.hash, "why": why}
+    note |= {"is_complete": True} if is_complete else {}
     name = f"{NOTES}{log.now} {before.letter} {before.revision} {before.hash}"
     log.database.run("set_meta", {"name": name, "value": json.dumps(note)})
 

@@ -171,12 +171,18 @@ WHERE signed_at < :since AND (status = 'unconfirmed' OR status = 'withdrawn'
                     WHERE signature = one.id AND what = 'confirmed'))
 ORDER BY id
 
--- :name departed_signatures
+-- :name signatures_that_left
 -- Mailboxes that sign nothing any more, whoever types them; that are hidden; that agreed to be
--- named, and no longer do.
+-- named, and no longer do. When each withdrew, whether its owner had agreed to be named, and
+-- whether it was ever approved.
 SELECT folded, status, review, (
     SELECT MAX(at) FROM signature_event WHERE signature = one.id AND what = 'withdrew'
-) AS withdrew_at
+) AS withdrew_at, COALESCE((
+    SELECT publish FROM signature_event
+    WHERE signature = one.id AND what IN ('confirmed', 'changed') ORDER BY id DESC LIMIT 1
+), 1) AS was_named, EXISTS (
+    SELECT 1 FROM signature_event WHERE signature = one.id AND what = 'approved'
+) AS was_approved
 FROM signature AS one
 WHERE status <> 'confirmed'
     AND EXISTS (SELECT 1 FROM signature_event WHERE signature = one.id AND what = 'withdrew')
@@ -186,11 +192,6 @@ WHERE status <> 'confirmed'
   OR status = 'confirmed' AND publish = 0
     AND EXISTS (SELECT 1 FROM signature_event AS before
                 WHERE before.signature = one.id AND before.publish = 1)
-
--- :name count_departed
--- How many signatures were withdrawn or changed since a moment.
-SELECT COUNT(DISTINCT signature) FROM signature_event
-WHERE what IN ('withdrew', 'changed') AND at >= :since
 
 -- :name drop_signature_events
 -- Delete the steps of a signature.

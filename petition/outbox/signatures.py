@@ -129,10 +129,18 @@ class StepTaken(NamedTuple):
     how: str  # as in a SignatureEvent
 
 
-class Departures(NamedTuple):
-    """Who took something back, by their folded mailboxes: files may still have it."""
+class Withdrawal(NamedTuple):
+    """That somebody signs nothing any more."""
 
-    withdrew: Mapping[str, datetime]  # who signs nothing any more, and since when
+    at: datetime  # aware
+    was_named: bool  # whether they had agreed to have their name shown
+    was_approved: bool  # and so came into the file, if the campaign keeps that
+
+
+class WhoLeft(NamedTuple):
+    """Who withdrew or is not to be named, by their folded mailboxes: files may still have them."""
+
+    withdrew: Mapping[str, Withdrawal]
     unnamed: frozenset[str]  # who agreed to have their name shown, and no longer do
     hidden: frozenset[str]  # whom the campaign has hidden
 
@@ -228,24 +236,19 @@ def steps(log: Log, mailbox: str | None = None) -> Iterator[StepTaken]:
             yield StepTaken(moment(at), letter, box, SignatureStep(what), how)
 
 
-def departures(log: Log) -> Departures:
-    """Who took something back."""
-    withdrew: dict[str, datetime] = {}
+def who_left(log: Log) -> WhoLeft:
+    """Who withdrew, is not to be named any more, or was hidden."""
+    withdrew: dict[str, Withdrawal] = {}
     unnamed, hidden = set[str](), set[str]()
     with intact():
-        for key, status, decision, at in log.database.each("departed_signatures"):
+        for key, status, decision, at, *was in log.database.each("signatures_that_left"):
             if status != SignatureStatus.CONFIRMED:
-                withdrew[key] = moment(at)
+                withdrew[key] = Withdrawal(moment(at), *map(bool, was))
             elif decision == Review.HIDDEN:
                 hidden.add(key)
             else:
                 unnamed.add(key)
-    return Departures(withdrew, frozenset(unnamed), frozenset(hidden))
-
-
-def withdrew_or_changed_since(log: Log, since: datetime) -> int:
-    """How many have withdrawn, or said something else, since a moment."""
-    return int(log.database.value("count_departed", {"since": stamp(since)}))
+    return WhoLeft(withdrew, frozenset(unnamed), frozenset(hidden))
 
 
 def signs_elsewhere(log: Log, signature: SignatureRecord) -> bool:

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from petition.campaign.folder import Campaign
 from petition.campaign.people import Person
 from petition.checks.campaign import Examined
 from petition.errors import LogDamaged, UsageError
 from petition.merge.document import Frozen, differences
 from petition.merge.freeze import with_fewer_signatories
-from petition.outbox import signatures
 from petition.outbox.log import Log
 from petition.outbox.models import FrozenLetter
 from petition.outbox.states import Mode
-from petition.planning.signatories import lost_signatories
+from petition.planning.signatories import differs_by_who_left_since
 
 _ALIKE = 0.6  # of their lines: a renamed and edited letter and what was sent
 
@@ -114,12 +114,14 @@ def plan_of(examined: Examined, log: Log, options: SendOptions, *, begins: bool)
         # Nobody can be harmed: they have received nothing.
         unasked = None if log.was_attempted(now.letter) else Mode.REVISE
         unasked = Mode.AGAIN if rehearses else unasked
-        return _plan_after(log, newest, now, options, begins=begins, unasked=unasked)
+        campaign = examined.campaign
+        return _plan_after(campaign, log, newest, now, options, begins=begins, unasked=unasked)
     renamed_from = None if rehearses else _renamed(examined, now, log)
     return Plan(now, 1, is_new=True, renamed_from=renamed_from)
 
 
 def _plan_after(
+    campaign: Campaign,
     log: Log,
     newest: FrozenLetter,
     now: Frozen,
@@ -133,7 +135,7 @@ def _plan_after(
     old = Frozen.from_json(newest.document)
     if old.hash != newest.hash:
         raise LogDamaged(f'the text of "{newest.letter}" in the log is not the one that was sent')
-    same = _same(old, newest, now, log)
+    same = _same(old, newest, now, campaign, log)
     is_same = same is not None
     if begins or (not is_same and (options.again or options.revise)):
         meant_for = options.new_revision_is_for
@@ -170,14 +172,14 @@ def _plan_going_on(newest: FrozenLetter, old: Frozen, options: SendOptions) -> P
     )
 
 
-def _same(old: Frozen, newest: FrozenLetter, now: Frozen, log: Log) -> Frozen | None:
+def _same(
+    old: Frozen, newest: FrozenLetter, now: Frozen, campaign: Campaign, log: Log
+) -> Frozen | None:
     """The old letter if it is still the same, perhaps without those who withdrew since."""
     if old.is_same_as(now):
         return old
     fewer = with_fewer_signatories(old, now)
-    is_by_them = fewer and lost_signatories(old, fewer) <= signatures.withdrew_or_changed_since(
-        log, newest.frozen_at
-    )
+    is_by_them = fewer and differs_by_who_left_since(newest, old, fewer, campaign, log)
     return fewer if is_by_them else None
 
 
@@ -202,15 +204,16 @@ def _likeness(one: str, other: str) -> float:
     return 2 * (lines[0] & lines[1]).total() / total if total else 0.0
 
 
-def text_to_send(now: Frozen, log: Log | None) -> tuple[Frozen, int]:
+def text_to_send(campaign: Campaign, now: Frozen, log: Log | None) -> tuple[Frozen, int]:
     """The text that a copy would be made of now, and its revision.
 
     If the letter has not changed, that is the text frozen before, with its `today`.
     """
     newest = log.newest(now.letter) if log else None
-    if newest is None:
+    if log is None or newest is None:
         return now, 1
-    same = _same(Frozen.from_json(newest.document), newest, now, log) if log else None
+    old = Frozen.from_json(newest.document)
+    same = _same(old, newest, now, campaign, log)
     return (same, newest.revision) if same else (now, newest.revision + 1)
 
 
@@ -220,7 +223,7 @@ def suppose_as_frozen(examined: Examined, log: Log) -> None:
     if newest and examined.frozen:
         old = Frozen.from_json(newest.document)
         supposed = examined.frozen.counting(old.yes_no)
-        if _same(old, newest, supposed, log):
+        if _same(old, newest, supposed, examined.campaign, log):
             examined.frozen, examined.bare.before = supposed, old.yes_no
 
 

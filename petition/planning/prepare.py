@@ -21,7 +21,7 @@ from petition.merge.fill import captured_in
 from petition.merge.freeze import with_fewer_signatories
 from petition.merge.frozen_signatures import frozen_again
 from petition.merge.message import Merger
-from petition.outbox import erasure, signatures
+from petition.outbox import erasure
 from petition.outbox.enqueue import Action, Comparison, Listing
 from petition.outbox.erasure import Rehashed, rehashed
 from petition.outbox.log import Log
@@ -31,9 +31,7 @@ from petition.outbox.states import WAITING, Mode
 from petition.planning.follow_up import following_of
 from petition.planning.plan import Plan, SendOptions, last_in, plan_of, suppose_as_frozen
 from petition.planning.selection import Digests, ListDigest, Selection, check_list
-from petition.planning.signatories import lost_signatories, prune_signatories
-
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+from petition.planning.signatories import differs_by_who_left, prune_signatories, who_left
 
 KEEP_BYTES_UP_TO = 1000  # copies; of a longer list the log keeps their hashes alone
 # Copies that are parsed in full before a run, which does so itself with each of its first hundred.
@@ -54,7 +52,6 @@ class Prepared:
     comparison: Comparison
     listed: int  # rows of the list
     options: SendOptions
-    departed: int  # signatures that were withdrawn or changed before the files were read
     digests: Digests | None = None  # where [approval] asks for one
 
     @property
@@ -106,7 +103,6 @@ def prepare(
     wrong in the files; UsageError if it cannot be done as asked: another hash, nobody chosen.
     """
     campaign_id = campaign_id_of(campaign, log)
-    departed = signatures.withdrew_or_changed_since(log, _EVER)
     prune_signatories(campaign, log)
     examined = examine(
         campaign,
@@ -155,7 +151,7 @@ def prepare(
     comparison = listing.compare(revision, plan.mode, options.limit)
     return Prepared(
         *(campaign, log, server, examined, plan, merger, listing, comparison),
-        *(selection.seen, options, departed, digests),
+        *(selection.seen, options, digests),
     )
 
 
@@ -180,15 +176,10 @@ def enqueue(
     plan, log = prepared.plan, prepared.log
 
     def finish() -> None:
-        has_signatories = plan.frozen.document["signatories"]["total"]
-        if (
-            has_signatories
-            and signatures.withdrew_or_changed_since(log, _EVER) != prepared.departed
-        ):
-            what = "somebody who signed has withdrawn or changed that meanwhile"
-            raise LogChanged(what, "Nothing was done; look at it again, and send it")
+        _refuse_who_left(prepared)
         if plan.loses:
-            erasure.refreeze(log, plan.loses, frozen_again(plan.loses, plan.frozen), "withdrew")
+            text = frozen_again(plan.loses, plan.frozen)
+            erasure.refreeze(log, plan.loses, text, "withdrew", is_complete=True)
         if also:
             also()
 
@@ -213,11 +204,22 @@ def enqueue(
     )
 
 
-def is_without_departed(before: Prepared, now: Prepared) -> bool:
+def _refuse_who_left(prepared: Prepared) -> None:
+    """LogChanged if somebody left meanwhile who signs the letter, or the log took a name out."""
+    campaign, plan, log = prepared.campaign, prepared.plan, prepared.log
+    was = plan.loses.hash if plan.loses else plan.frozen.hash
+    is_otherwise = not plan.is_new and log.frozen_hash(prepared.letter, plan.revision) != was
+    has_signatories = plan.frozen.document["signatories"]["total"]
+    if is_otherwise or (has_signatories and who_left(campaign.signatories, log)):
+        what = "somebody who signed has withdrawn or changed that meanwhile"
+        raise LogChanged(what, "Nothing was done; look at it again, and send it")
+
+
+def differs_only_by_who_left(before: Prepared, now: Prepared) -> bool:
     """Whether a letter differs from before only by those who withdrew since."""
-    old, new = before.plan.frozen, now.plan.frozen
-    is_less = with_fewer_signatories(old, new) is not None
-    return is_less and lost_signatories(old, new) <= now.departed - before.departed
+    old, new, log = before.plan.frozen, now.plan.frozen, now.log
+    left = who_left(before.campaign.signatories, log)
+    return with_fewer_signatories(old, new) is not None and differs_by_who_left(old, new, left, log)
 
 
 def campaign_id_of(campaign: Campaign, log: Log) -> str:

@@ -1,27 +1,40 @@
-"""Signatories whom a letter leaves out, or does not name, although the file has them."""
+"""Signatories who withdrew, were forgotten or are not to be named: whom a letter goes on without.
 
+The log knows them by their addresses, and files may still have their rows. A frozen letter has
+names and no addresses; of those whom it does not name it has only the number.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 from petition.address import folded
 from petition.campaign.folder import Campaign
-from petition.campaign.signatories import Signatory
+from petition.campaign.signatories import Signatory, SignatoryKind, name_key
 from petition.checks.letter import zone_of
 from petition.errors import Level, Problem
 from petition.merge.document import Frozen
-from petition.outbox import signatures
+from petition.outbox import erasure, signatures
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
+from petition.outbox.models import FrozenLetter
+from petition.outbox.signatures import WhoLeft
+from petition.template.fields import NEW
+
+_NOBODY: Mapping[str, Any] = {"published": (), "total": 0}
 
 
 def prune_signatories(campaign: Campaign, log: Log) -> list[Problem]:
     """Drop from the signatories who was forgotten or withdrew, and names that are not to be shown.
 
-    Returns the warnings, which are added to the campaign's problems. Forgotten people who are not
-    named stay: a letter only counts them.
+    Their rows as the file has them are added to `campaign.left_out`. Returns the warnings, which
+    are added to the campaign's problems. Forgotten people who are not named stay: a letter only
+    counts them.
     """
-    forgotten, gone = Forgotten(log), signatures.departures(log)
-    file = campaign.settings.people["signatories"]
-    kept, told = list[Signatory](), list[Problem]()
+    by_log = _ByLog(log)
+    file, zone = campaign.settings.people["signatories"], zone_of(campaign)
+    kept, left_out, told = list[Signatory](), list[Signatory](), list[Problem]()
 
     def warn(one: Signatory, what: str, hint: str) -> None:
         problem = Problem(file, one.line, what, hint, Level.WARNING)
@@ -29,28 +42,118 @@ def prune_signatories(campaign: Campaign, log: Log) -> list[Problem]:
             told.append(problem)
 
     for one in campaign.signatories:
-        key = folded(one.email)
-        if one.publish and one.email and one.email in forgotten:
+        key, now = folded(one.email), by_log.now(one)
+        if now != one:
+            left_out.append(one)
+        if now:
+            kept.append(now)
+        if by_log.is_forgotten(one):
             continue
-        if since := gone.withdrew.get(key):
-            day = since.astimezone(zone_of(campaign)).date()
+        if withdrawal := by_log.left.withdrew.get(key):
+            day = withdrawal.at.astimezone(zone).date()
             warn(one, f"this signatory withdrew on {day} and is left out", "Delete the row")
-            continue
-        if one.publish and key in gone.unnamed:
+        elif now and now != one:
             what = "this signatory does not want to be named any more, and is only counted"
             warn(one, what, 'Write "no" under publish')
-            one = replace(one, publish=False)  # noqa: PLW2901
-        elif key in gone.hidden:
+        elif now and key in by_log.left.hidden:
             what = "this signature is hidden in the log, and counts because it is in the file"
             warn(one, what, f"Delete the row, or: petition signatures --approve {one.email}")
-        kept.append(one)
     campaign.signatories = tuple(kept)
+    campaign.left_out += tuple(left_out)
     campaign.problems += told
     return told
 
 
-def lost_signatories(old: Frozen, now: Frozen) -> int:
-    """How many fewer signed a letter, or are named in it."""
+class _ByLog:
+    """What a row of the file comes to by what the log knows now."""
+
+    def __init__(self, log: Log) -> None:
+        self.left = signatures.who_left(log)
+        self._forgotten = Forgotten(log)
+
+    def is_forgotten(self, one: Signatory) -> bool:
+        """Whether the name is not to be shown because the person was forgotten."""
+        return bool(one.publish and one.email) and one.email in self._forgotten
+
+    def now(self, one: Signatory) -> Signatory | None:
+        """The signatory, perhaps without the name; None: they do not count any more."""
+        key = folded(one.email)
+        if self.is_forgotten(one) or key in self.left.withdrew:
+            return None
+        return replace(one, publish=False) if one.publish and key in self.left.unnamed else one
+
+
+def who_left(signatories: Iterable[Signatory], log: Log) -> list[Signatory]:
+    """Those of them who by now have withdrawn, were forgotten, or are not to be named any more."""
+    by_log = _ByLog(log)
+    return [one for one in signatories if by_log.now(one) != one]
+
+
+def differs_by_who_left(old: Frozen, now: Frozen, left: Collection[Signatory], log: Log) -> bool:
+    """Whether whom a letter has lost are only people of whom `left` has all rows, as they were.
+
+    The letter is the same otherwise (`with_fewer_signatories`).
+    """
+    named = [one for one in left if one.publish]
+    return _is_lost(old, now, named, len(left) - len(named), signatures.who_left(log))
+
+
+def differs_by_who_left_since(
+    newest: FrozenLetter, old: Frozen, now: Frozen, campaign: Campaign, log: Log
+) -> bool:
+    """The same of people who left since a letter was frozen in the log; `old` is its document.
+
+    A name that is gone must be in a row that the file still has, since the log has erased it. Who
+    was only counted is in such a row, or was approved without a name.
+    """
+    left = signatures.who_left(log)
+
+    def has_left_since(mailbox: str, moment: datetime) -> bool:
+        withdrawal = left.withdrew.get(mailbox)
+        return withdrawal is None or withdrawal.at >= moment
+
+    in_file = {folded(one.email): one.publish for one in campaign.left_out}
+    named = [
+        one
+        for one in campaign.left_out
+        if one.publish and has_left_since(folded(one.email), newest.frozen_at)
+    ]
+    notes = erasure.rehashed(log, newest.letter, newest.revision)
+    counted_at = max((one.when for one in notes if one.is_complete), default=newest.frozen_at)
+    unnamed = sum(
+        has_left_since(mailbox, counted_at)
+        and not (one.was_named and in_file.get(mailbox, True))
+        and (one.was_approved or mailbox in in_file)
+        for mailbox, one in left.withdrew.items()
+    )
+    return _is_lost(old, now, named, unnamed, left)
+
+
+def _is_lost(
+    old: Frozen, now: Frozen, named: Iterable[Signatory], unnamed: int, left: WhoLeft
+) -> bool:
+    """Whether whom a letter has lost are these, of whom so many were not named in it."""
     before, after = (one.document["signatories"] for one in (old, now))
-    named = len(before["published"]) - len(after["published"])
-    return int(max(before["total"] - after["total"], named))
+    still_counts = {
+        name_key(one.kind, one.name): folded(one.email) in left.unnamed for one in named
+    }
+    missing, fewer = _missing(before, after)
+    gone = sum(not still_counts[one] for one in missing & still_counts.keys())
+    # Who is not named any more may count no longer as new in a follow-up.
+    no_longer_new, fewer_new = _missing(before.get(NEW, _NOBODY), after.get(NEW, _NOBODY))
+    return (
+        missing | no_longer_new <= still_counts.keys()
+        and fewer <= gone + unnamed
+        and fewer_new <= len(no_longer_new) + unnamed
+    )
+
+
+def _missing(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[set[tuple[SignatoryKind, str]], int]:
+    """The names that are gone from a list of signatories, and by how many it is shorter."""
+    names, names_now = (
+        {name_key(one["kind"], one["name"]) for one in part["published"]}
+        for part in (before, after)
+    )
+    return names - names_now, int(before["total"] - after["total"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from petition.merge import signed
+from petition.merge import frozen_signatures
 from petition.outbox import service
 from petition.outbox import signatures as kept
 from petition.outbox.service import ServiceKind
@@ -158,7 +158,7 @@ def test_what_changes_before_it_is_approved_is_not_approved(campaign: SmallCampa
     with log_of(campaign) as log:
         [one] = kept.signatures_of(log, "cid@x.example")
         entry = one.entry._replace(name="Vote for Cid")
-        signed.change(log, one, entry, WORDS, "link")
+        frozen_signatures.change(log, one, entry, WORDS, "link")
     terminal.send("y\n")
     status, said = terminal.end()
     assert status == 2

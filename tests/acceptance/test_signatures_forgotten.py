@@ -59,7 +59,7 @@ def test_what_nobody_touched_for_long_is_erased_but_a_withdrawal_stays(campaign:
     told = campaign.petition("forget", "--expired", "--yes", "--json", status=0).json
     assert [one["signatures"] for one in told["logs"]] == [1]
     with log_of(campaign) as log:
-        assert set(signatures.departures(log).withdrew) == {"bea@y.example"}
+        assert set(signatures.who_left(log).withdrew) == {"bea@y.example"}
 
 
 def test_an_evidence_pack_counts_and_names_nobody(campaign: SmallCampaign):

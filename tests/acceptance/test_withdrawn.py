@@ -2,7 +2,9 @@
 
 import email
 import email.policy
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,12 @@ from petition.outbox.signatures import Review
 from tests import PATIENCE
 from tests.acceptance.queued import queue
 from tests.acceptance.signing import hide_name, log_of, sign, taking_signatures, withdraw
-from tests.acceptance.small import SmallCampaign
+from tests.acceptance.small import SmallCampaign, Terminal
 from tests.servers.counting import CountingServer, counting_server
 
+ANN = "Ann Reed,individual,ann@x.example,yes\n"
+BEA = "Bea Shy,individual,bea@x.example,no\n"
+RIVER = "River Friends,organisation,river@x.example,yes\n"
 WITHDREW = "signatories.csv:3: warning: this signatory withdrew on"
 
 
@@ -40,6 +45,20 @@ def text_to(server: CountingServer, who: str) -> str:
     part = mail.get_body(("plain",))
     assert part is not None
     return str(part.get_content())
+
+
+@contextmanager
+def confirmed(campaign: SmallCampaign) -> Iterator[Terminal]:
+    """A `send` that was confirmed, waits for its moment, and is held while the block runs."""
+    text = (campaign.root / "petition.toml").read_text(encoding="utf-8")
+    campaign.write("petition.toml", f'{text}\n[pace]\ngrace = "1 s"\n')
+    child = campaign.on_terminal("send", "open-letter")
+    child.expect_exact("[y/N]")
+    child.send("y\n")
+    child.expect_exact("Nothing is queued")
+    child.signal(signal.SIGSTOP)
+    yield child
+    child.signal(signal.SIGCONT)
 
 
 def test_a_letter_is_made_without_whoever_has_withdrawn(small: SmallCampaign):
@@ -70,7 +89,7 @@ def test_a_copy_that_waits_goes_without_the_name(campaign: SmallCampaign, server
     assert "2 signed" in text_to(server, "p6")
     assert server.accepted.total() == 6
     # The row can be deleted, and nothing has changed by that.
-    campaign.change("signatories.csv", "Ann Reed,individual,ann@x.example,yes\n", "")
+    campaign.change("signatories.csv", ANN, "")
     campaign.list_people(*(f"p{number}" for number in range(1, 8)))
     campaign.petition("send", "open-letter", "--yes", status=0)
     assert "2 signed" in text_to(server, "p7")
@@ -91,9 +110,95 @@ def test_who_was_only_counted_is_not_counted_any_more(
 
 def test_a_row_that_nobody_took_back_still_needs_a_word(campaign: SmallCampaign):
     campaign.petition("send", "open-letter", "--limit", "2", "--yes")
-    campaign.change("signatories.csv", "Ann Reed,individual,ann@x.example,yes\n", "")
+    campaign.change("signatories.csv", ANN, "")
     refused = campaign.petition("send", "open-letter", "--yes", status=2)
     assert "has changed" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("who", "deleted"), [("ann", RIVER), ("ann", BEA), ("cy", ANN), ("cy", BEA)]
+)
+def test_a_row_that_was_deleted_is_told_from_those_of_who_withdrew(
+    campaign: SmallCampaign, who: str, deleted: str
+):
+    sign(campaign, "ann@x.example", "Ann Reed")
+    sign(campaign, "cy@x.example", "Cy Ro", publish=False)  # not in the file
+    campaign.petition("send", "open-letter", "--limit", "2", "--yes")
+    withdraw(campaign, f"{who}@x.example")
+    campaign.change("signatories.csv", deleted, "")
+    refused = campaign.petition("send", "open-letter", "--yes", status=2)
+    assert "has changed" in refused.err
+    assert "has changed" in campaign.petition("check", "open-letter", status=2).out
+
+
+def test_who_was_only_counted_can_be_deleted_after_withdrawing_and_nobody_else(
+    campaign: SmallCampaign, server: CountingServer
+):
+    another = "Cy Shy,individual,cy@x.example,no\n"
+    campaign.change("signatories.csv", BEA, BEA + another)
+    sign(campaign, "bea@x.example", "Bea Shy", publish=False, review=Review.APPROVED)
+    campaign.petition("send", "open-letter", "--limit", "2", "--yes")
+    withdraw(campaign, "bea@x.example")
+    campaign.change("signatories.csv", BEA, "")
+    campaign.petition("send", "open-letter", "--limit", "2", "--yes")
+    assert "4 signed" in text_to(server, "p1")
+    assert "3 signed" in text_to(server, "p3")
+    # What is frozen by now is without Bea, who is no reason for another one to be missing.
+    campaign.change("signatories.csv", another, "")
+    refused = campaign.petition("send", "open-letter", "--yes", status=2)
+    assert "1 fewer unnamed" in refused.err
+
+
+def test_a_name_that_the_file_spells_otherwise_is_left_out_too(
+    campaign: SmallCampaign, server: CountingServer
+):
+    campaign.change("signatories.csv", "Ann Reed", "Dr Ann B. Reed")
+    sign(campaign, "ann@x.example", "Ann Reed")
+    campaign.petition("send", "open-letter", "--limit", "2", "--yes")
+    withdraw(campaign, "ann@x.example")
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert "Ann B. Reed" in text_to(server, "p1")
+    assert "Reed" not in text_to(server, "p6")
+    assert "2 signed" in text_to(server, "p6")
+
+
+def test_who_did_not_want_to_be_named_and_then_withdrew_is_not_counted(
+    campaign: SmallCampaign, server: CountingServer
+):
+    sign(campaign, "ann@x.example", "Ann Reed")
+    hide_name(campaign, "ann@x.example")
+    campaign.petition("send", "open-letter", "--limit", "2", "--yes")
+    withdraw(campaign, "ann@x.example")
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    assert "3 signed" in text_to(server, "p1")
+    assert "2 signed" in text_to(server, "p6")
+
+
+def test_who_withdraws_while_a_confirmed_send_waits_stops_it_not(
+    campaign: SmallCampaign, server: CountingServer
+):
+    sign(campaign, "ann@x.example", "Ann Reed")
+    with confirmed(campaign) as child:
+        withdraw(campaign, "ann@x.example")
+        campaign.change("signatories.csv", ANN, "")
+    status, said = child.end()
+    assert status == 0, said
+    assert "Somebody who signed withdrew meanwhile" in said
+    assert "Ann Reed" not in text_to(server, "p1")
+    assert "2 signed" in text_to(server, "p1")
+
+
+def test_a_row_that_is_deleted_while_a_confirmed_send_waits_stops_it_whoever_withdraws(
+    campaign: SmallCampaign, server: CountingServer
+):
+    sign(campaign, "cy@x.example", "Cy Ro")  # not in the file
+    with confirmed(campaign) as child:
+        withdraw(campaign, "cy@x.example")
+        campaign.change("signatories.csv", ANN, "")
+    status, said = child.end()
+    assert status == 2, said
+    assert "1 taken out" in said
+    assert not server.accepted
 
 
 def test_who_does_not_want_to_be_named_any_more_is_only_counted(

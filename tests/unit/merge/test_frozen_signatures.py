@@ -106,7 +106,7 @@ def test_who_does_not_want_to_be_named_any_more_is_still_counted(log: Log):
     text = text_now(log)
     assert "2 signed" in text
     assert "Hazel" not in text
-    assert signatures.departures(log).unnamed == {one.folded}
+    assert signatures.who_left(log).unnamed == {one.folded}
     # Whoever is not named cannot be taken out by name: it may be somebody else's.
     before = text_now(log)
     frozen_signatures.withdraw(log, one, "link")
@@ -126,7 +126,7 @@ def test_who_still_signs_another_letter_stays(log: Log):
     sign(log, letter="another")
     frozen_signatures.withdraw(log, sign(log), "link")
     assert "Hazel Thorn" in text_now(log)
-    assert signatures.departures(log).withdrew == {}
+    assert signatures.who_left(log).withdrew == {}
 
 
 def test_an_organisation_is_not_a_person_of_its_name(log: Log):

@@ -167,34 +167,32 @@ def test_nothing_is_added_where_the_mail_cannot_be(log: Log):
 def test_who_has_withdrawn_signs_nothing_whatever_strangers_type(log: Log):
     signature, _ = sign(log)
     signatures.confirm(log, signature, "link")
-    assert signatures.departures(log).withdrew == {}
+    assert signatures.who_left(log).withdrew == {}
     signatures.mark_withdrawn(log, signature, "link")
-    assert set(signatures.departures(log).withdrew) == {"ann@x.example"}
+    assert set(signatures.who_left(log).withdrew) == {"ann@x.example"}
     later(log, days=2)
     typed, _ = sign(log, entry=ANN._replace(name="Somebody Else"))
     assert typed.status is SignatureStatus.UNCONFIRMED
-    assert set(signatures.departures(log).withdrew) == {"ann@x.example"}
+    assert set(signatures.who_left(log).withdrew) == {"ann@x.example"}
     later(log, days=10)
     signatures.expire(log)
     kept = signatures.one(log, typed.id)
     assert (kept.status, kept.entry.name) == (SignatureStatus.WITHDRAWN, "")
-    assert set(signatures.departures(log).withdrew) == {"ann@x.example"}
+    assert set(signatures.who_left(log).withdrew) == {"ann@x.example"}
     # The owner can sign again.
     again, _ = sign(log)
     signatures.confirm(log, again, "link")
-    assert signatures.departures(log).withdrew == {}
+    assert signatures.who_left(log).withdrew == {}
 
 
 def test_who_agreed_to_be_named_and_no_longer_does_is_known(log: Log):
     signature, _ = sign(log, entry=ANN._replace(publish=False))
     signatures.confirm(log, signature, "link")
-    assert signatures.departures(log).unnamed == set()
+    assert signatures.who_left(log).unnamed == set()
     named = signatures.store_change(log, signature, ANN, WORDS, "link")
-    assert signatures.departures(log).unnamed == set()
+    assert signatures.who_left(log).unnamed == set()
     signatures.store_change(log, named, ANN._replace(publish=False), WORDS, "link")
-    assert signatures.departures(log).unnamed == {"ann@x.example"}
+    assert signatures.who_left(log).unnamed == {"ann@x.example"}
     with log.writing():
         signatures.review(log, signature.id, Review.HIDDEN, "a person")
-    assert signatures.departures(log).hidden == {"ann@x.example"}
-    assert signatures.withdrew_or_changed_since(log, utc_now() - timedelta(days=1)) == 1
-    assert signatures.withdrew_or_changed_since(log, utc_now() + timedelta(days=1)) == 0
+    assert signatures.who_left(log).hidden == {"ann@x.example"}
