@@ -18,11 +18,19 @@ def drafts_of(path: Path) -> list[Path]:
 
 
 def replace_whole(path: Path, data: bytes, mode: int = PRIVATE) -> None:
-    """Give a file another content, or make it; OSError if it cannot be written.
+    """Give a file another content, or make it; OSError, which names it, if it cannot be written.
 
     A crash or a power failure leaves the old content or the new one. A private file is closed to
     other accounts on Windows too, where other modes mean nothing.
     """
+    try:
+        _replace_whole(path, data, mode)
+    except OSError as fault:
+        fault.filename, fault.filename2 = str(path), None  # nobody knows the draft
+        raise
+
+
+def _replace_whole(path: Path, data: bytes, mode: int) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     draft = Path(name)
     try:

@@ -336,7 +336,8 @@ class Settings(SettingsTable):
     @field_validator("smtp", "inbox")
     @classmethod
     def _has_client(cls, table: Smtp | Inbox | None, info: ValidationInfo) -> Smtp | Inbox | None:
-        if table is None or table.auth != "oauth" or "oauth" not in info.data:
+        is_known = "oauth" in info.data and "oauth" not in (info.context or ())
+        if table is None or table.auth != "oauth" or not is_known:
             return table
         if info.data["oauth"] is None:
             what = 'auth = "oauth" needs a table [oauth] with provider and client_id'

@@ -181,20 +181,33 @@ def read_on(
 ) -> tuple[Model, list[Problem]]:
     """A model of a document, and everything that is wrong with it.
 
-    Each round removes what is wrong, and the next one finds what was hidden behind it.
+    Each round removes what is wrong, and the next one finds what was hidden behind it. What it
+    finds of a table that has lost a value may only be so because of that, and is not told;
+    validators get the names of such tables as their context.
     """
     draft = _copy(document)
     problems: list[Problem] = []
     healed: set[KeyPath] = set()
+    lost: set[KeyPath] = set()
     while True:
         try:
-            return model.model_validate(draft), problems
+            return model.model_validate(draft, context={path[0] for path in lost}), problems
         except ValidationError as error:
             for path, problem in faults.problems(error):
-                if not any(path[:depth] in healed for depth in range(len(path) + 1)):
+                is_below = any(path[:depth] in healed for depth in range(len(path) + 1))
+                is_above = path and any(one[: len(path)] == path for one in lost)
+                if not (is_below or is_above):
                     problems.append(problem)
-            paths = [detail["loc"] for detail in error.errors(include_url=False)]
-            healed.update([_heal(draft, path, stand_ins) for path in paths])
+            for detail in error.errors(include_url=False):
+                gone, is_unknown = detail["loc"], detail["type"] == "extra_forbidden"
+                healed.add(_heal(draft, gone, stand_ins))
+                if gone and not (is_unknown and _is_surplus(model, gone)):
+                    lost.add(gone)
+
+
+def _is_surplus(model: type[BaseModel], path: KeyPath) -> bool:
+    """Whether an unknown key is no misspelt one."""
+    return nearest(str(path[-1]), known_keys(model, path[:-1])) is None
 
 
 def _heal(draft: dict[str, Any], path: KeyPath, stand_ins: StandIns) -> KeyPath:

@@ -30,7 +30,8 @@ sent = [
 _END = "]"
 _ATTRIBUTES = ".gitattributes"
 _UNION = f"# Keeps the lines of both sides.\n{FILE} merge=union\n"
-_LIMIT = 1_000_000  # bytes
+_LIMIT = 10_000_000  # bytes: some 50,000 lines
+_RESTORE = "Restore it as it was, for example from git"
 _MOST_PROBLEMS = 20  # that are told; another file in its place would have one a line
 _LONGEST = 500  # characters of two names, which are shown
 _LOG_ID = re.compile(r"[0-9a-f]{32}")
@@ -81,8 +82,8 @@ def _read(folder: Path) -> tuple[str, list[Sent]]:
             try:
                 found.append(_sent_of(line, number))
             except (ValueError, TypeError, KeyError, RecursionError):
-                hint = "Restore it as it was, for example from git"
-                problems.append(Problem(FILE, number, "petition did not write this line", hint))
+                what = "petition did not write this line"
+                problems.append(Problem(FILE, number, what, _RESTORE))
     if text.strip() and _END not in map(str.strip, text.splitlines()):
         problems.append(Problem(FILE, None, "its end is missing", 'Add a line with "]" alone'))
     if problems:
@@ -96,7 +97,8 @@ def _text_of(path: Path, problems: list[Problem]) -> str:
         if not stat.S_ISREG(found.st_mode):  # a FIFO would be read forever
             problems.append(Problem(FILE, None, "is not a regular file", "Put the file there"))
         elif found.st_size > _LIMIT:
-            problems.append(Problem(FILE, None, "is too large to be petition's", "Restore it"))
+            what = f"is larger than {_LIMIT // 1_000_000} MB"
+            problems.append(Problem(FILE, None, what, _RESTORE))
         else:
             return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -105,7 +107,7 @@ def _text_of(path: Path, problems: list[Problem]) -> str:
         what = f"cannot be read: {fault.strerror or fault}"
         problems.append(Problem(FILE, None, what, "Check its permissions"))
     except UnicodeDecodeError:
-        problems.append(Problem(FILE, None, "is not saved as UTF-8", "Restore it"))
+        problems.append(Problem(FILE, None, "is not saved as UTF-8", _RESTORE))
     return ""
 
 

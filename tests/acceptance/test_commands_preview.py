@@ -204,6 +204,11 @@ def test_it_speaks_of_errors_in_rows_before_only_if_there_are_any(campaign: Smal
     assert "before" in campaign.petition(*command, status=1).err
 
 
+def test_a_book_that_cannot_be_written_is_named(campaign: SmallCampaign):
+    refused = campaign.petition("preview", "open-letter", "--book", "nowhere/book.html", status=1)
+    assert f"{Path('nowhere', 'book.html')}: " in refused.err
+
+
 def test_the_book_of_a_few(campaign: SmallCampaign):
     campaign.petition("preview", "--to", "p2", "--book", "book.html", status=0)
     page = (campaign.root / "book.html").read_text(encoding="utf-8")

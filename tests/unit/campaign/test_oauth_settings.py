@@ -118,6 +118,21 @@ def test_what_is_wrong_is_told_with_its_line(load, text: str, line: int, what: s
     assert "canary" not in str(loaded.problems)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("provider =", "providr ="),
+        ("client_id =", "client_ids ="),
+        ('"google"', '"gogle"'),
+        ("[oauth]", "[oauth]\ncolour = 1"),
+    ],
+)
+def test_of_one_wrong_key_nothing_else_is_told(load, right: str, wrong: str):
+    inbox = '[inbox]\nurl = "imaps://me%40b.org@imap.gmail.com/INBOX"\nauth = "oauth"\n'
+    loaded = load(SMTP + inbox + GOOGLE.replace(right, wrong))
+    assert len(loaded.problems) == 1, loaded.problems
+
+
 def test_a_login_without_a_username_is_refused(load):
     settings = load(SMTP.replace('username = "a@b.org"\n', "") + GOOGLE).settings
     with pytest.raises(ServerMisnamed, match="there is no username") as refusal:
