@@ -306,7 +306,7 @@ def _warm_up() -> None:
             with contextlib.suppress(SystemExit):
                 petition.__main__.run()
         os.chdir(began)
-    output._out.cache_clear()  # for its own streams
+    output.out.cache_clear()  # for its own streams
     output.err.cache_clear()
 
 

@@ -11,8 +11,8 @@ from petition import system
 from petition.campaign.names import nearest
 from petition.campaign.people import Known, nearest_people
 from petition.cli import output
+from petition.cli.next_step import show_held
 from petition.cli.sort_answers import sort
-from petition.cli.status import show_held
 from petition.cli.workspace import WHO, Json, Workspace, letter_name, people_named
 from petition.errors import UsageError
 from petition.merge.document import Frozen

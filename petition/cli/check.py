@@ -18,6 +18,7 @@ from petition.checks import campaign as campaign_checks
 from petition.checks.campaign import Examined, examine, in_order
 from petition.checks.letter import is_live, unchanged
 from petition.cli import output
+from petition.cli.problems import show_problems
 from petition.cli.provider import providers
 from petition.cli.send_plan import fallback_lines
 from petition.cli.workspace import Json, Workspace
@@ -76,7 +77,7 @@ def check(
             origin = {"rehearsal": inspection.is_rehearsal, "log": inspection.log}
             output.json({**origin, "problems": map(output.json_of, found)})
         else:
-            output.problems(found)
+            show_problems(found)
             _sum_up(inspection)
             if errors := inspection.online_errors:  # the last word, even if the files are ready
                 said = f"{output.count(errors, 'error')} online: letters may not arrive."

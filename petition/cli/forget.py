@@ -14,6 +14,7 @@ from petition.address import folded
 from petition.campaign.server import Server, database_of
 from petition.campaign.signatories import Signatory
 from petition.cli import output
+from petition.cli.problems import show_problems
 from petition.cli.workspace import OUTBOX, WHO, Json, Workspace, Yes, addresses, people_named
 from petition.errors import CampaignError, UsageError
 from petition.outbox import signatures
@@ -188,7 +189,7 @@ def _person(place: Workspace, mailbox: str, known: Sequence[Log]) -> DataSubject
     try:
         signatories = place.campaign.signatories
     except CampaignError as fault:  # the log can be erased all the same
-        output.problems(fault.problems, on_stderr=True)
+        show_problems(fault.problems, on_stderr=True)
     redaction = Redaction(mailbox)
     names = {copy["name"] for log in known for copy in copies_of(log, mailbox)} - {""}
     names |= {one.entry.name for log in known for one in signatures.signatures_of(log, mailbox)} - {

@@ -261,7 +261,9 @@ def _say(error: PetitionError, context: typer.Context | None = None) -> None:
     from petition.cli import output  # noqa: PLC0415
 
     if isinstance(error, CampaignError):
-        output.problems(error.problems, on_stderr=True)
+        from petition.cli.problems import show_problems  # noqa: PLC0415
+
+        show_problems(error.problems, on_stderr=True)
         errors = sum(problem.is_error for problem in error.problems)
         is_send = context and context.invoked_subcommand == "send"
         unsent = "; nothing was sent" if is_send else ""

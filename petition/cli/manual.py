@@ -11,7 +11,8 @@ from petition.address import folded
 from petition.campaign.people import Known, nearest_people
 from petition.campaign.supporters import read_opt_outs
 from petition.cli import output
-from petition.cli.status import correction, next_step
+from petition.cli.next_step import correction, next_step
+from petition.cli.problems import show_problems
 from petition.cli.workspace import (
     Json,
     LetterName,
@@ -234,7 +235,7 @@ def _add(place: Workspace, boxes: list[str], *, as_json: bool) -> None:
 
 def _import(place: Workspace, file: Path, *, as_json: bool) -> None:
     found = read_opt_outs(file.resolve().parent, file.name)
-    output.problems(found.problems, on_stderr=True)
+    show_problems(found.problems, on_stderr=True)
     taken = manual.suppress_for(place.log, found.by_reason)
     counts = {reason: len(boxes) for reason, boxes in found.by_reason.items()}
     if as_json:

@@ -14,21 +14,18 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
 from petition.address import UNSEEN
-from petition.cli.excerpts import Excerpt, Excerpts
 from petition.errors import (
     CampaignError,
     ExitStatus,
@@ -43,7 +40,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _UNBROKEN = 10_000  # columns where there is no terminal: a pipe gets every line whole
-_NARROWEST = 20  # columns that a cut column has at the least
+NARROWEST = 20  # columns that a cut column has at the least
 
 # Of the 256 colours those that are legible on light and on dark terminals: with a contrast of at
 # least 3.9:1 to white and to black, where 4.6:1 is the most that one colour can have. None is
@@ -74,7 +71,6 @@ _GLUE = "\ue000"  # in place of a blank at which no line may end
 _BEGINS = re.compile(r" *(?:[|#]|[-*] |\d+\. )")
 
 _UNSEEN_BUT_LF = re.compile(f"(?!\n){UNSEEN.pattern}")
-_LINES_NAMED = 5  # of problems that many rows have
 _FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of a formula
 
 
@@ -143,7 +139,7 @@ def say(text: str, style: str = "") -> None:
 
 def say_whole(text: str) -> None:
     """Tell the person something to be copied, such as an address, and break no line in it."""
-    _out().print(harmless(text), soft_wrap=True)
+    out().print(harmless(text), soft_wrap=True)
 
 
 def markdown(text: str) -> None:
@@ -169,62 +165,7 @@ def _paragraphs(prose: str) -> list[str]:
 
 def say_error(text: str) -> None:
     """Tell the person what went wrong, on stderr."""
-    _print(err(), harmless(text))
-
-
-def problems(found: Iterable[Problem], *, on_stderr: bool = False) -> None:
-    """Show problems of the campaign in the working directory as FILE:LINE: what. hint.
-
-    A problem that many rows share is shown once, with their lines. On a terminal the line of the
-    file follows, with a caret; in a pipe each problem is one line.
-    """
-    console = err() if on_stderr else _out()
-    excerpts = Excerpts(Path.cwd()) if console.is_terminal else None
-    for problem in gathered(found):
-        line = harmless("").append(f"{clean(problem.place)}: ", "bold")
-        if not problem.is_error:
-            style = CARE if problem.level is Level.WARNING else NOTE
-            line.append(f"{problem.level}: ", style)
-        line.append(f"{sentence(clean(problem.what))} ")
-        _print(console, line.append(sentence(clean(problem.hint))))
-        if excerpts and (excerpt := excerpts.of(problem)):
-            _print(console, _excerpt_text(excerpt, console.width))
-
-
-def gathered(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Problems, of which some that many rows have are one, with the lines of all."""
-    told = list(problems)
-    alike: dict[Problem, list[Problem]] = {}
-    for one in told:
-        if one.gathers:
-            alike.setdefault(replace(one, line=0), []).append(one)
-    for one in told:
-        found = alike.get(replace(one, line=0), []) if one.gathers else []
-        if len(found) <= _LINES_NAMED:
-            yield one
-        elif one is found[0]:
-            yield _joined(found)
-
-
-def _joined(found: list[Problem]) -> Problem:
-    first, *others = sorted(found, key=lambda one: one.line or 0)
-    rows = "rows" if "#" in first.file else "lines"  # of a sheet, or of a CSV file
-    what = f"{first.what}, also in {rows} {_ranges([one.line or 0 for one in others])}"
-    return replace(first, what=what, count=sum(one.count for one in found))
-
-
-def _ranges(lines: list[int]) -> str:
-    """Increasing numbers in words: `6 to 304, 310 and 12 more`."""
-    spans: list[list[int]] = []
-    for line in lines:
-        if spans and line == spans[-1][1] + 1:
-            spans[-1][1] = line
-        else:
-            spans.append([line, line])
-    shown = [f"{first}" if first == last else f"{first} to {last}"
-             for first, last in spans[:_LINES_NAMED]]  # fmt: skip
-    more = sum(last - first + 1 for first, last in spans[_LINES_NAMED:])
-    return ", ".join(shown) + (f" and {more:,} more" if more else "")
+    print_text(err(), harmless(text))
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
@@ -236,7 +177,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
         for line in _wrapped(harmless(text), width() - indent):
             whole = before + line
             whole.rstrip()
-            _out().print(whole, soft_wrap=True)
+            out().print(whole, soft_wrap=True)
             before = harmless(" " * indent)
 
 
@@ -279,7 +220,7 @@ def table(
 
 def width() -> int:
     """How many columns a line of stdout has."""
-    return _out().width
+    return out().width
 
 
 def fitted(text: str, columns: int) -> str:
@@ -295,20 +236,22 @@ def _rest_of_line(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> i
         max(cell_len(clean(str(cell))) for cell in column)
         for column in zip(columns, *rows, strict=True)
     ]
-    return max(_NARROWEST, _out().width - sum(width + 2 for width in before[:-1]))
+    return max(NARROWEST, out().width - sum(width + 2 for width in before[:-1]))
 
 
 def letter(headers: Iterable[tuple[str, str]], text: str, attached: Sequence[str]) -> None:
     """Show a letter as a person reads it; on a terminal its merge fields are highlighted."""
     for name, value in headers:
-        _print(_out(), harmless("").append(f"{clean(name)}: ", "bold").append_text(_marked(value)))
+        print_text(
+            out(), harmless("").append(f"{clean(name)}: ", "bold").append_text(_marked(value))
+        )
     if attached:
         names = ", ".join(clean(name) for name in attached)
-        _print(_out(), harmless("").append("Attached: ", "bold").append(names))
-    _print(_out(), harmless(""))
+        print_text(out(), harmless("").append("Attached: ", "bold").append(names))
+    print_text(out(), harmless(""))
     for line in _marked(text.rstrip("\n")).split("\n", allow_blank=True):
         _print_indented(line)
-    _print(_out(), harmless(""))
+    print_text(out(), harmless(""))
 
 
 def _marked(text: str) -> Text:
@@ -324,20 +267,20 @@ def _marked(text: str) -> Text:
 
 def clear() -> None:
     """Begin a new screen, on a terminal."""
-    _out().clear()
+    out().clear()
 
 
 def difference(lines: Iterable[str]) -> None:
     """Show a unified diff."""
     styles = {"+": GOOD, "-": BAD, "@": NOTE}
     for line in lines:
-        _print(_out(), harmless(clean(line), styles.get(line[:1], "")))
+        print_text(out(), harmless(clean(line), styles.get(line[:1], "")))
 
 
 def source(data: bytes) -> None:
     """Show bytes: as they are to a pipe or a file, as harmless text on a terminal."""
     if is_terminal():
-        _print(_out(), harmless(data.decode("utf-8", "surrogateescape").rstrip("\r\n")))
+        print_text(out(), harmless(data.decode("utf-8", "surrogateescape").rstrip("\r\n")))
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
@@ -404,7 +347,8 @@ class _Console(Console):
 
 
 @cache
-def _out() -> Console:
+def out() -> Console:
+    """Where what was asked for is shown."""
     return _console(on_stderr=False)
 
 
@@ -428,7 +372,8 @@ def _console(*, on_stderr: bool) -> Console:
     )
 
 
-def _print(console: Console, text: Text) -> None:
+def print_text(console: Console, text: Text) -> None:
+    """Print a text, wrapped to a terminal's width."""
     lines = _wrapped(text, console.width) if console.is_terminal else [text]
     for line in lines:
         # Rich would cut a long line, and pad the lines of a pipe.
@@ -438,11 +383,11 @@ def _print(console: Console, text: Text) -> None:
 def _print_indented(line: Text) -> None:
     """One line; where it is wrapped, the rest stays under its beginning."""
     indent = len(line.plain) - len(line.plain.lstrip(" "))
-    if indent and _out().is_terminal:
-        for part in _wrapped(line[indent:], _out().width - indent):
-            _out().print(line[:indent] + part, soft_wrap=True)
+    if indent and out().is_terminal:
+        for part in _wrapped(line[indent:], out().width - indent):
+            out().print(line[:indent] + part, soft_wrap=True)
     else:
-        _print(_out(), line)
+        print_text(out(), line)
 
 
 def _wrapped(text: Text, columns: int) -> list[Text]:
@@ -454,45 +399,18 @@ def _wrapped(text: Text, columns: int) -> list[Text]:
         lambda found: found[0].replace(" ", _GLUE) if len(found[0]) < columns else found[0],
         text.plain,
     )
-    lines = list(glued.wrap(_out(), columns)) or [glued]
+    lines = list(glued.wrap(out(), columns)) or [glued]
     for line in lines:
         line.plain = line.plain.replace(_GLUE, " ").rstrip()
     return lines
 
 
 def _print_grid(grid: Table) -> None:
-    console = _out()
+    console = out()
     with console.capture() as drawn:
         console.print(grid)
     # rich fills the last column with blanks, which a pipe would carry along.
     sys.stdout.write("".join(line.rstrip() + "\n" for line in drawn.get().splitlines()))
-
-
-def _excerpt_text(excerpt: Excerpt, width: int) -> Text:
-    """A line with carets under a part of it, no wider than a terminal."""
-    number = f"{excerpt.line:>5} | "
-    space = max(width - len(number) - 1, _NARROWEST)
-    before, meant, after = (
-        clean(part)
-        for part in (
-            excerpt.text[: excerpt.begin],
-            excerpt.text[excerpt.begin : excerpt.end],
-            excerpt.text[excerpt.end :],
-        )
-    )
-    before = before.lstrip()
-    if cell_len(before) > space // 2:
-        before = "…" + before[-(space // 2 - 1) :]
-        while cell_len(before) > space // 2:
-            before = "…" + before[2:]
-    shown = f"{before}{meant}{after}"
-    if cell_len(shown) > space:
-        shown = set_cell_size(shown, space - 1) + "…"
-    start = cell_len(before)
-    carets = "^" * max(1, min(cell_len(meant), space - start))
-    margin = f"{'|':>{len(number) - 1}} "
-    text = harmless("").append(number, "dim").append(f"{shown}\n")
-    return text.append(margin, "dim").append(" " * start + carets, BAD)
 
 
 # ---- progress

@@ -22,6 +22,7 @@ from petition.campaign.people import PeopleList, Person
 from petition.checks.campaign import Examined, concerning, examine, in_order
 from petition.checks.letter import zone_of
 from petition.cli import output
+from petition.cli.problems import show_problems
 from petition.cli.workspace import WHO, Workspace
 from petition.credentials import drop_secrets
 from petition.errors import CampaignError, MergeRefused, PetitionError, Problem, UsageError, listed
@@ -111,7 +112,7 @@ def preview(
             if book:
                 write_book(copies, to, book, place)
                 return
-            output.problems(in_order(copies.problems), on_stderr=True)
+            show_problems(in_order(copies.problems), on_stderr=True)
             copies.problems.clear()
             if diff:
                 show_difference(copies, *diff)
@@ -487,7 +488,7 @@ def _shown(show: Callable[[set[str]], None], sources: Sources) -> None:
     try:
         show(sources.names)
     except CampaignError as error:
-        output.problems(error.problems)
+        show_problems(error.problems)
     except PetitionError as error:
         output.say(f"petition: {error}")
     output.say("Watching the campaign's files. Ctrl-C ends it.")

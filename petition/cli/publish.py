@@ -8,6 +8,7 @@ import typer
 
 from petition import signing
 from petition.cli import output
+from petition.cli.problems import show_problems
 from petition.cli.report import Rehearsal, refuse_rehearsal
 from petition.cli.workspace import Json, Workspace
 from petition.extras import how_to_install
@@ -32,7 +33,7 @@ def publish(
         if not rehearsal:
             refuse_rehearsal(place, "there is nothing to publish")
         log, campaign = place.existing_log, place.campaign
-        output.problems(prune_signatories(campaign, log), on_stderr=True)
+        show_problems(prune_signatories(campaign, log), on_stderr=True)
         signing.add_signed(campaign, log, site.letter_to_publish(log, campaign))
         notes: list[str] = []
         found = site.gather(log, campaign, notes)

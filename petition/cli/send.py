@@ -17,6 +17,7 @@ from petition.checks.campaign import READ_BACK_FIRST
 from petition.cli import approval, output, run_delivery, send_later, send_plan, send_report
 from petition.cli.approval import Asking, Permission
 from petition.cli.local_time import ReadersHolidays, Waves
+from petition.cli.problems import show_problems
 from petition.cli.run_delivery import Progress, Secrets
 from petition.cli.send_later import Moment
 from petition.cli.send_trial import send_trial, trial_address
@@ -253,7 +254,7 @@ def _planned(
         prepared = prepare(
             place.campaign, letter, place.log, place.server, asked, read_back=read_back
         )
-        output.problems(prepared.examined.problems)
+        show_problems(prepared.examined.problems)
         try:
             return go(prepared)
         except LogChanged:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from petition.cli import output
-from petition.cli.status import next_step
+from petition.cli.next_step import next_step
 from petition.cli.workspace import OUTBOX
 from petition.errors import ExitStatus, LogDamaged, sentence
 from petition.outbox.sent_file import FILE as SENT_FILE

@@ -1,20 +1,14 @@
 """petition status: what became of each letter, as it is now."""
 
-import shlex
-import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from itertools import count
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from petition.address import folded
-from petition.campaign.folder import Campaign
 from petition.cli import output
 from petition.cli.approve import approval_lines
+from petition.cli.next_step import is_for_workers, left_sending, next_step, show_held
 from petition.cli.signatures import counts_told, mails_told
 from petition.cli.workspace import (
     Csv,
@@ -23,18 +17,14 @@ from petition.cli.workspace import (
     letter_name,
     one_format,
 )
-from petition.errors import CampaignError, UsageError, listed, sentence
+from petition.errors import UsageError
 from petition.identity import Identity, Signer
 from petition.outbox.approvals import all_approvals, described
 from petition.outbox.database import stamp
 from petition.outbox.log import Log
-from petition.outbox.manual import held
 from petition.outbox.models import Copy, Counts, Event
-from petition.outbox.states import DONE, WAITING, State
+from petition.outbox.states import WAITING, State
 from petition.user_state import UserStateUnusable
-
-if TYPE_CHECKING:
-    from petition.outbox.workers import AtWork, Stats
 
 COLUMNS = (
     "email",
@@ -52,9 +42,6 @@ COLUMNS = (
 )
 _TABLE = 50  # copies of a letter that are shown one by one without being asked for
 _SHOWN = 1000  # rows that a person is shown; for all of them there are --csv and --json
-_LINES = 5  # of a list that are named
-_SECONDS = 2.0  # between two screens
-_PROVIDERS = 10  # that are shown; the others are counted together
 
 
 def status(
@@ -89,7 +76,9 @@ def status(
 
             show_answers(place, name, as_json=as_json)
         elif watch:
-            show_progress(place, name, as_json=as_json)
+            from petition.cli.watch import watch_progress  # noqa: PLC0415 (brings asyncio)
+
+            watch_progress(place, name, as_json=as_json)
         elif wanted or as_csv:
             _show_rows(place, name, wanted, as_json=as_json, as_csv=as_csv)
         elif as_json:
@@ -100,20 +89,6 @@ def status(
             _show_letter(place, name)
         else:
             _show_letters(place)
-
-
-def show_held(log: Log | None) -> None:
-    """Ask a person about those who may want to leave, to whom nothing is sent meanwhile."""
-    boxes = held(log) if log else []
-    if not boxes:
-        return
-    people = output.count(len(boxes), "person", "people")
-    output.say(f"{people} may want to leave; nothing is sent there until you decide:", output.CARE)
-    for box in boxes[:_LINES]:
-        output.say(f"  petition suppress {shlex.quote(box)}", "bold")
-    if len(boxes) > _LINES:
-        output.say(f"  ... and {len(boxes) - _LINES:,} more: petition suppress lists them")
-    output.say("That ends all letters to them; with --remove they get letters again.")
 
 
 def _state_of(text: str) -> State:
@@ -162,7 +137,7 @@ def _show_letters(place: Workspace) -> None:
         output.table(["letter", "total", *used], rows)
         for counts in found:
             if counts[State.SENDING] and place.log.hindrance:
-                output.say(f"{counts.letter}, sending: {_left_sending(place.log)}")
+                output.say(f"{counts.letter}, sending: {left_sending(place.log)}")
     show_held(place.log_if_any)
     if signed := counts_told(place.log_if_any):
         output.say(f"Signatures: {signed}: petition signatures")
@@ -226,15 +201,6 @@ def _show_letter(place: Workspace, name: str) -> None:
     place.say_which()
 
 
-def is_for_workers(log: Log, name: str) -> bool:
-    """Whether a letter was queued for workers; then so is what is queued again of it."""
-    if not log.database.takes_workers:
-        return False
-    from petition.outbox.workers import settings_of  # noqa: PLC0415 (brings asyncio)
-
-    return settings_of(log.database, name) is not None
-
-
 def _is_pace_old(place: Workspace, name: str) -> bool:
     """Whether workers keep to another [pace] than petition.toml has now."""
     # Here, since it brings Jinja2, with which letters are merged.
@@ -242,63 +208,6 @@ def _is_pace_old(place: Workspace, name: str) -> bool:
 
     kept, settings = Dispatch.of(place.log, name), place.settings
     return (kept.pace, kept.timezone) != (settings.pace, settings.campaign.timezone)
-
-
-def next_step(
-    log: Log, name: str, state: State, campaign: Callable[[], Campaign] | None = None
-) -> str:
-    """What a person can do about the copies of a letter in a state; `campaign` loads the list."""
-    due = log.next_due(name) if state is State.DEFERRED else None
-    from_then = f"from {output.when(due)} on: " if due else ""
-    if is_for_workers(log, name) and state in {*WAITING, State.SENDING}:
-        working = "a petition worker is sending them"
-        return working if state is State.SENDING else f"{from_then}petition worker"
-    if state is State.SENDING:
-        return _left_sending(log) if log.hindrance else "a petition send is running"
-    if campaign and (step := correction(log, name, state, campaign)):
-        return step
-    return {
-        State.QUEUED: f"petition send {name}",
-        State.DEFERRED: f"{from_then}petition send {name}",
-        State.FAILED: f"see petition status --state failed, then petition retry {name}",
-        State.UNCERTAIN: "may have arrived: the reply was lost. Ask the recipient, then petition"
-        f" resolve WHO --sent | --not-sent --letter {name}",
-        State.BOUNCED: "see petition status --state bounced",
-        State.SKIPPED: "see petition status --state skipped",
-    }.get(state, "")
-
-
-def correction(log: Log, name: str, state: State, campaign: Callable[[], Campaign]) -> str:
-    """Where to correct the addresses of copies that failed or bounced; "" if there are none."""
-    gone = log.without_mailbox(name, state) if state in {State.FAILED, State.BOUNCED} else set()
-    if not gone:
-        return ""
-    rows = None
-    with suppress(CampaignError):  # the list cannot be read now
-        letter = campaign().letters.get(name)
-        is_personal = letter and letter.texts and letter.front.kind == "personal"
-        if letter and is_personal and (people := campaign().people(letter.front.to, [])):
-            rows = [one for one in people.known() if folded(one.address) in gone]
-    what, others = "no such mailbox", log.counts(name)[state] - len(gone)
-    if rows:
-        lines = listed((one.line for one in rows[:_LINES]), len(rows))
-        them = "it" if len(rows) == 1 else "them"
-        what += f": correct {them} in {rows[0].file}:{lines}, then petition send {name}"
-    elif rows is not None:
-        what += f", and no longer on the list. If corrected: petition send {name}"
-    if others:
-        retry = f", then petition retry {name}" if state is State.FAILED else ""
-        what += f"; the others: see petition status --state {state}{retry}"
-    return what
-
-
-def _left_sending(log: Log) -> str:
-    """What those that are sending are if no run is sending and the log cannot be written."""
-    hint = sentence(log.hindrance.hint) if log.hindrance else ""
-    return (
-        "left behind by a run that ended, may have arrived; the log is not writable right now."
-        f" {hint}"
-    )
 
 
 # ---- rows
@@ -371,103 +280,3 @@ def said(one: Copy | Event) -> str:
         return one.reason  # the reply is the one with which the server accepted it
     reply = " ".join(str(part) for part in (one.reply_code, one.enhanced_code, one.reply) if part)
     return ", ".join(part for part in (one.reason, reply) if part)
-
-
-# ---- progress
-
-
-def show_progress(place: Workspace, letter: str | None, *, as_json: bool) -> None:
-    """Show the progress every two seconds, until Ctrl-C."""
-    from petition.outbox.workers import look  # noqa: PLC0415 (brings asyncio)
-
-    log = place.existing_log
-    before = look(log, letter)
-    try:
-        for number in count():
-            time.sleep(_SECONDS if number else _SECONDS / 4)
-            now = look(log, letter)
-            if as_json:
-                output.json_line(place.origin | _stats_json(before, now, letter))
-            else:
-                _show_stats(before, now, letter)
-                place.say_which()
-            sys.stdout.flush()
-            before = now
-    except KeyboardInterrupt:
-        output.say_error("")
-
-
-def _show_stats(before: "Stats", now: "Stats", letter: str | None) -> None:
-    if output.is_terminal():
-        output.clear()
-    speeds = _speeds(before, now)
-    output.say(f"{letter or 'All letters'}: {output.count(sum(now.counts.values()), 'letter')}")
-    output.facts(
-        (f"{number:>6,} {state}", f"{speeds[state]:.1f} per second" if speeds.get(state) else "")
-        for state in State
-        if (number := now.counts.get(state))
-    )
-    if now.workers or now.waiting or now.doing:
-        waited = f", oldest {output.duration(now.lag)}" if now.lag >= 1 else ""
-        output.say(f"Jobs: {now.doing:,} running, {now.waiting:,} waiting{waited}.")
-        if not now.workers:
-            output.say("No worker is running. Next: petition worker")
-    if now.workers:
-        output.table(
-            ["worker", "per second", *map(str, DONE)],
-            [
-                (one.name, f"{_speed(before, now, one):.1f}", *(one.done[state] for state in DONE))
-                for one in now.workers
-            ],
-        )
-    for provider, number in _by_provider(now.deferred).items():
-        output.say(f"{provider}: {number:,} deferred")
-
-
-def _stats_json(before: "Stats", now: "Stats", letter: str | None) -> dict[str, object]:
-    return {
-        "at": now.at,
-        "letter": letter,
-        "counts": {str(state): now.counts.get(state, 0) for state in State},
-        "per_second": {str(state): round(x, 2) for state, x in _speeds(before, now).items()},
-        "workers": [
-            {
-                "worker": one.name,
-                "per_second": round(_speed(before, now, one), 2),
-                **{str(state): number for state, number in one.done.items()},
-            }
-            for one in now.workers
-        ],
-        "jobs": {"waiting": now.waiting, "doing": now.doing},
-        "lag": round(now.lag, 1),
-        "commits": now.commits,
-        "deferred": _by_provider(now.deferred),
-    }
-
-
-def _speeds(before: "Stats", now: "Stats") -> dict[State, float]:
-    """How many letters a second came into each state in which an attempt ends."""
-    seconds = max(now.seconds - before.seconds, 0.001)
-    return {
-        state: max(0, now.counts.get(state, 0) - before.counts.get(state, 0)) / seconds
-        for state in DONE
-    }
-
-
-def _speed(before: "Stats", now: "Stats", one: "AtWork") -> float:
-    """How many letters a second a worker hands over."""
-    earlier = next((was for was in before.workers if was.owner == one.owner), None)
-    done = sum(one.done.values()) - (sum(earlier.done.values()) if earlier else 0)
-    return done / max(now.seconds - before.seconds, 0.001)
-
-
-def _by_provider(domains: Mapping[str, int]) -> dict[str, int]:
-    """The deferrals of a provider's domains together, the most first."""
-    from petition.sending.rate_limit import provider_of  # noqa: PLC0415 (for --watch alone)
-
-    found: Counter[str] = Counter()
-    for domain, number in domains.items():
-        found[provider_of(domain)] += number
-    ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
-    rest = sum(number for _, number in ordered[_PROVIDERS:])
-    return dict(ordered[:_PROVIDERS]) | ({"others": rest} if rest else {})

@@ -17,7 +17,7 @@ import pytest
 from petition.campaign.folder import load_campaign
 from petition.campaign.people import Person
 from petition.checks.campaign import examine, in_order
-from petition.cli.output import gathered
+from petition.cli.problems import gathered
 from petition.errors import PetitionError
 from petition.identity import Signer
 from petition.merge.message import Merger

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from petition.cli import output
+from petition.cli.problems import gathered, show_problems
 from petition.errors import Level, Problem
 
 OBEYED = re.compile(
@@ -86,7 +87,7 @@ def test_csv_keeps_numbers_and_leaves_nothing_empty(capsys):
 
 
 def test_problems_are_one_line_each(capsys):
-    output.problems(
+    show_problems(
         [
             Problem("recipients.csv", 3, "what\x1b[2J is wrong", "Mend it"),
             Problem("petition.toml", None, "[smtp] looks odd", "Look", Level.WARNING),
@@ -96,7 +97,7 @@ def test_problems_are_one_line_each(capsys):
         "recipients.csv:3: what␛[2J is wrong. Mend it.\n"
         "petition.toml: warning: [smtp] looks odd. Look.\n"
     )
-    output.problems([Problem("a", 1, "b", "c")], on_stderr=True)
+    show_problems([Problem("a", 1, "b", "c")], on_stderr=True)
     assert capsys.readouterr().err == "a:1: b. c.\n"
 
 
@@ -138,7 +139,7 @@ def test_nobody_can_be_asked_without_a_terminal():
 
 
 def test_an_address_in_a_table_is_not_broken(monkeypatch, capsys):
-    monkeypatch.setattr(output, "_out", lambda: Console(width=80))
+    monkeypatch.setattr(output, "out", lambda: Console(width=80))
     address = "irina.petrova@maslihat.example"
     words = "answer: the first demand yes, the second not yet, but we may talk about it"
     output.table(["who", "letter", "what", "result"], [(address, "open-letter", words, "met")])
@@ -167,10 +168,10 @@ def test_a_problem_of_many_rows_is_told_once_with_their_numbers():
     many = [Problem("a.csv", line, what, hint, gathers=True) for line in lines]
     few = [Problem("b.csv", line, what, hint, gathers=True) for line in (1, 2)]
     others = [Problem("a.csv", line, "is broken", "Correct it") for line in range(1, 20)]
-    found = list(output.gathered([*many, *few, *others]))
+    found = list(gathered([*many, *few, *others]))
     assert len(found) == 1 + 2 + 19
     (told,) = [problem for problem in found if problem not in [*few, *others]]
     assert (told.line, told.count) == (3, len(lines))
     assert "5 to 304, 310, 400" in told.what
     mixed = [few[0], others[0], few[1]]
-    assert list(output.gathered(mixed)) == mixed
+    assert list(gathered(mixed)) == mixed
