@@ -15,6 +15,7 @@ from tests import PATIENCE
 from tests.acceptance.approving import APPROVAL, BEA, BOTH, CLEO, Approving
 from tests.acceptance.killable import ASKING
 from tests.acceptance.signing import log_of
+from tests.acceptance.small import HELD
 from tests.servers.counting import counting_server
 from tests.servers.postgres import Postgres
 
@@ -385,15 +386,16 @@ def test_an_override_records_the_copies_of_the_list_as_a_request_does(approving:
 def test_an_override_is_recorded_with_the_letters_it_lets_go(approving: Approving):
     approving.campaign.change("petition.toml", "[approval]", '[pace]\ngrace = "8 s"\n\n[approval]')
     override = ("send", "open-letter", "--yes", "--override", "--reason", "It is late.")
-    child = approving.campaign.on_terminal(*override)
+    child = approving.campaign.on_terminal(*override, before=HELD)
     child.expect_exact("Nothing is queued")
     child.send("\x03")
     assert child.end()[0] == 130
     assert approving.requests() == []
     approving.send(status=2)
-    child = approving.campaign.on_terminal(*override)
+    child = approving.campaign.on_terminal(*override, before=HELD)
     child.expect_exact("Nothing is queued")
     approving.answer("No, because there is news.")
+    approving.campaign.write("go", "")
     status, told = child.end()
     assert (status, "there is news" in told) == (2, True)
     assert said(approving) == [("refused", "mail", BEA)]
@@ -451,9 +453,10 @@ def test_a_forgotten_approver_is_not_asked(both: Approving):
 def test_a_no_while_send_waits_stops_it(approving: Approving):
     approving.campaign.change("petition.toml", "[approval]", '[pace]\ngrace = "8 s"\n\n[approval]')
     approve(approving)
-    child = approving.campaign.on_terminal("send", "open-letter", "--yes")
+    child = approving.campaign.on_terminal("send", "open-letter", "--yes", before=HELD)
     child.expect_exact("Nothing is queued")
     approving.answer("No, because there is news.")
+    approving.campaign.write("go", "")
     status, told = child.end()
     assert (status, "there is news" in told) == (2, True)
     assert approving.sent == set()

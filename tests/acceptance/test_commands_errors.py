@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from petition.outbox.states import State
+from tests import PATIENCE
 from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
 
@@ -108,7 +109,7 @@ def test_a_reader_who_has_gone_is_no_error(command: tuple[str, ...], tmp_path: P
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "wb") as out, campaign.begin(*command, out=out) as run:  # noqa: PTH123
-        _, err = run.communicate(timeout=100)
+        _, err = run.communicate(timeout=PATIENCE)
     assert (run.returncode, err) == (141, "")
 
 

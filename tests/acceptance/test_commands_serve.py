@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from petition.extras import how_to_install
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 from tests.servers.endpoint import give_token, running_endpoint
 
@@ -27,7 +28,7 @@ class Answer:
 
 def ask(url: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname, parts.port, timeout=30)
+    connection = HTTPConnection(parts.hostname, parts.port, timeout=PATIENCE)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, parts.path, body, named)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.returning import Returns, watching
 from tests.acceptance.small import SmallCampaign
 from tests.servers.authority import ELSEWHERE
@@ -166,7 +167,7 @@ def test_watch_shows_new_mail_until_ctrl_c(returns: Returns, dovecot: Dovecot):
         time.sleep(1)  # in which IDLE begins, as a rule: what comes just then is seen a poll later
         dovecot.deliver("2.b", returns.reply("p2", "Second.").encode())
         assert watch.words() == "Second."
-        assert watch.interrupt(60) == 130
+        assert watch.interrupt(PATIENCE) == 130
 
 
 @pytest.mark.slow
@@ -204,7 +205,7 @@ def rows_of(mailbox: Mailbox, root: Path, authority: Path) -> list[dict[str, obj
         rows += [watch.row() for _ in range(100)]
         deliver(mailbox, mails[200:])
         rows += [watch.row() for _ in range(100)]
-        assert watch.interrupt(60) == 130
+        assert watch.interrupt(PATIENCE) == 130
     return [{key: row[key] for key in row.keys() - {"log", "rehearsal"}} for row in rows]
 
 

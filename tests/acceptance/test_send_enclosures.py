@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from petition.outbox.states import State
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import Gate, counting_server
 
@@ -185,10 +186,10 @@ def test_a_share_that_goes_away_fails_nobody(campaign: SmallCampaign):
         server.sleep = gate.wait
         live = campaign.through(server.port)
         with live.begin("send", "open-letter", "--yes", before=KEEPS_NO_FILE) as run:
-            assert gate.arrived.wait(60)
+            assert gate.arrived.wait(PATIENCE)
             (campaign.root / "briefings").rename(campaign.root / "away")
             gate.opened.set()
-            _, err = run.communicate(timeout=100)
+            _, err = run.communicate(timeout=PATIENCE)
         assert run.returncode == 3
         states = live.states()
         assert set(states.values()) == {State.SENT, State.QUEUED}

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import pytest
 from petition.cli.send_later import Moment, wait_until
 from petition.errors import UsageError
 from tests import PATIENCE
-from tests.acceptance.small import SET_CLOCK, SETTINGS, SmallCampaign, Terminal
+from tests.acceptance.small import HELD, SET_CLOCK, SETTINGS, SmallCampaign, Terminal
 from tests.servers.counting import CountingServer, counting_server
 
 WAITS = "Nothing is queued"
@@ -48,9 +47,9 @@ def campaign(tmp_path: Path, server: CountingServer) -> SmallCampaign:
     return campaign
 
 
-def confirmed(campaign: SmallCampaign) -> Terminal:
+def confirmed(campaign: SmallCampaign, before: str = "") -> Terminal:
     """A `send` that was confirmed, and waits."""
-    child = campaign.on_terminal("send", "open-letter")
+    child = campaign.on_terminal("send", "open-letter", before=before)
     child.expect_exact("[y/N]")
     child.send("y\n")
     child.expect_exact(WAITS)
@@ -70,11 +69,11 @@ def sent_tomorrow(campaign: SmallCampaign, letter: str) -> tuple[int, str]:
 
 
 @contextmanager
-def held(child: Terminal) -> Iterator[None]:
-    """Hold a program meanwhile, as on a machine that is slow."""
-    child.signal(signal.SIGSTOP)
-    yield
-    child.signal(signal.SIGCONT)
+def held(campaign: SmallCampaign) -> Iterator[Terminal]:
+    """A `send` that was confirmed, and whose grace lasts as long as the block."""
+    child = confirmed(campaign, before=HELD)
+    yield child
+    campaign.write("go", "")
 
 
 def test_it_goes_when_the_grace_has_passed(campaign: SmallCampaign, server: CountingServer):
@@ -115,8 +114,7 @@ def test_killed_while_it_waits_nothing_was_queued(campaign: SmallCampaign, serve
 def test_what_was_not_confirmed_does_not_go(
     campaign: SmallCampaign, server: CountingServer, file: str, before: str, after: str, told: str
 ):
-    child = confirmed(campaign)
-    with held(child):
+    with held(campaign) as child:
         text = (campaign.root / file).read_bytes().decode()
         assert before in text
         campaign.write(file, text.replace(before, after))
@@ -131,24 +129,21 @@ def test_who_leaves_meanwhile_stops_nothing_for_the_others(
     campaign: SmallCampaign, server: CountingServer
 ):
     campaign.petition("send", "open-letter", "--to", "p1", "--yes", status=0)  # there is a log
-    child = confirmed(campaign)
-    with held(child):
+    with held(campaign) as child:
         campaign.petition("suppress", "p2@x.example", status=0)
     assert child.end()[0] == 0
     assert {who.partition("@")[0] for who in server.accepted} == {"p1", "p3"}
 
 
 def test_an_error_that_came_up_meanwhile_stops_it(campaign: SmallCampaign, server: CountingServer):
-    child = confirmed(campaign)
-    with held(child):
+    with held(campaign) as child:
         campaign.write("letters/open-letter.md", "---\n---\nDear {{ recipient.nmae }}")
     assert child.end()[0] in {1, 2}
     assert server.accepted.total() == 0
 
 
 def test_nobody_else_sends_meanwhile(campaign: SmallCampaign, server: CountingServer):
-    child = confirmed(campaign)
-    with held(child):
+    with held(campaign) as child:
         campaign.petition("send", "open-letter", "--yes", status=2)
     assert child.end()[0] == 0
     assert sorted(server.accepted.values()) == [1, 1, 1]

@@ -182,7 +182,7 @@ def test_a_connection_that_is_lost_while_rows_are_read_is_told(tmp_path: Path, p
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'petition'"
             )
-            _, err = run.communicate(timeout=100)
+            _, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 1
     assert "Traceback" not in err
     assert "Internal error" not in err

@@ -26,7 +26,7 @@ def test_a_server_takes_all_letters_but_the_two_that_it_refuses(tmp_path: Path, 
     try:
         with SERVERS[name]() as server:
             sent = campaign.through(server.port)
-            answer = sent.petition("send", "open-letter", "--yes", timeout=250)
+            answer = sent.petition("send", "open-letter", "--yes")
             deadline = time.monotonic() + PATIENCE
             while len(server.taken()) < PEOPLE - 2 and time.monotonic() < deadline:
                 time.sleep(0.1)

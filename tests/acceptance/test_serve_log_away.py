@@ -4,6 +4,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests import PATIENCE
 from tests.acceptance.small import SmallCampaign
 from tests.servers.counting import counting_server
 from tests.servers.endpoint import give_token, running_endpoint
@@ -12,7 +13,7 @@ from tests.servers.postgres import Postgres, running_postgres
 
 def click(base: str, token: str) -> int:
     parts = urlsplit(base)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
     body, form = "List-Unsubscribe=One-Click", "application/x-www-form-urlencoded"
     connection.request("POST", f"/u/{token}", body, {"Content-Type": form})
     status = connection.getresponse().status

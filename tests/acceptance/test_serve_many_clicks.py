@@ -55,7 +55,7 @@ def test_2000_clicks_in_10_seconds_beside_a_run_all_count(tmp_path: Path, kind: 
             clicked = click_all(base, [tokens[mailbox] for mailbox in leaving], seconds=10)
             assert running.poll() is None  # it was still on its way to the others
         server.pause = 0.0
-        _, said = running.communicate(timeout=120)
+        _, said = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, said
     assert {one.status for one in clicked} <= {200, 202}
     assert set(leaving) <= suppressed(campaign)

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests import PATIENCE
 from tests.servers.authority import Authority
 from tests.servers.caddy import running_caddy
 from tests.servers.endpoint import give_token, running_endpoint
@@ -52,7 +53,7 @@ def test_the_pages_are_reached_under_a_path_and_a_stranger_is_not_believed(tmp_p
         data = urlencode(cells).encode() if cells is not None else None
         asked = urllib.request.Request(url, data, named)
         try:
-            answer = urllib.request.urlopen(asked, timeout=60, context=authority.trust())
+            answer = urllib.request.urlopen(asked, timeout=PATIENCE, context=authority.trust())
         except HTTPError as refused:
             answer = refused
         with answer:
@@ -93,5 +94,5 @@ def test_the_first_example_of_the_document_is_right(tmp_path: Path):
         example = sites(base.rpartition(":")[2])[0]
         running.enter_context(running_caddy(folder, port, example, authority))
         url, context = f"https://localhost:{port}/sign", authority.trust()
-        with urllib.request.urlopen(url, timeout=60, context=context) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE, context=context) as answer:
             assert "<form" in answer.read().decode()

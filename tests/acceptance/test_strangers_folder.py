@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import PATIENCE
 from tests.acceptance.small import SETTINGS, SmallCampaign, Terminal
 from tests.servers.counting import counting_server
 
@@ -91,7 +92,7 @@ def listening() -> Iterator[tuple[int, list[bytes]]]:
         thread.start()
         yield server.getsockname()[1], heard
         server.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
+    thread.join(PATIENCE)
 
 
 # ---- a command that only looks
@@ -160,7 +161,7 @@ def test_the_log_of_a_run_that_died_early_is_known(campaign: SmallCampaign):
         "log.key; os._exit(0)"
     )
     with campaign.begin(before=program) as run:
-        assert run.wait(60) == 0
+        assert run.wait(PATIENCE) == 0
     assert (campaign.root / "petition.db-wal").stat().st_size
     with counting_server() as server:
         campaign = campaign.through(server.port)
@@ -286,7 +287,7 @@ class _AsksForPassword:
             thread.start()
             yield server.getsockname()[1]
             server.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        thread.join(PATIENCE)
 
     def _serve(self, server: socket.socket) -> None:
         with suppress(OSError):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from petition.outbox.states import State
+from tests import PATIENCE
 from tests.acceptance.bulk_campaign import BULK, bulk_campaign
 from tests.acceptance.crew import at_pace, states_of, wait_for, wait_until, workers
 from tests.acceptance.small import SmallCampaign
@@ -69,7 +70,7 @@ def test_a_login_warms_up_under_all_workers_together(tmp_path: Path, postgres: P
         at_pace(campaign, "warm_up = [30, 60]\nper_day = 150")
         campaign.petition("send", "news", "--workers", "--yes", status=0)
         with workers(campaign, 2, "--once") as both:
-            ends = {one.process.wait(120) for one in both}
+            ends = {one.process.wait(PATIENCE) for one in both}
         assert server.accepted.total() == 30
         assert 3 in ends
         trial = ("send", "more", "--to-me", "me@x.example", "--yes")

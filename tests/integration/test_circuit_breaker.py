@@ -34,7 +34,7 @@ POLICY = answer("550 5.7.1 we do not like you")
 
 
 def test_a_fault_of_our_own_lets_the_letters_behind_their_dot_have_their_reply(tmp_path: Path):
-    scene = Scene(tmp_path, people=12, connections=4, timeout=5)
+    scene = Scene(tmp_path, people=12, connections=4)
     told = []
 
     def tell(one):
@@ -86,7 +86,7 @@ def test_what_the_server_said_to_a_letter_is_told_with_what_to_do(
 
 
 def test_connections_that_are_lost_together_are_one_trouble(tmp_path: Path):
-    scene = Scene(tmp_path, people=80, connections=4, timeout=5)
+    scene = Scene(tmp_path, people=80, connections=4)
     # All four stand and work; then all are lost, and the first four that are opened after them.
     ending, _ = play(scene, {Phase.MAIL: [Act()] * 40 + [HANG_UP] * 8})
     assert not ending.is_over
@@ -128,7 +128,7 @@ def test_who_waits_is_told_of_a_refused_login_at_once(tmp_path: Path):
 
 
 def test_who_waits_does_not_wait_for_a_provider_that_wants_no_letters(tmp_path: Path):
-    scene = staying(tmp_path, people=1, timeout=5)
+    scene = staying(tmp_path, people=1)
     scene.retry = RetrySchedule((timedelta(milliseconds=300),))
     walls = "".join(f"w{number}@wall.test,Kim,\n" for number in range(12))
     scene.campaign.write("recipients.csv", f"email,name,town\n{walls}late@open.test,Ann,\n")
@@ -187,7 +187,7 @@ BUSY = [
 def test_a_server_that_takes_fewer_connections_than_we_would_open(
     tmp_path: Path, busy: Act, phase: Phase
 ):
-    scene = Scene(tmp_path, people=40, connections=4, timeout=5)
+    scene = Scene(tmp_path, people=40, connections=4)
     ending, _ = play(scene, {phase: [Act(), *[busy] * 9]})
     assert not ending.is_over
     assert scene.states == ["sent"] * 40
@@ -203,7 +203,7 @@ def test_a_server_that_refuses_the_first_connection_for_good_ends_the_run(tmp_pa
 
 
 def test_a_refusal_that_comes_when_the_working_connection_has_ended_is_no_trouble(tmp_path: Path):
-    scene = Scene(tmp_path, people=20, connections=2, timeout=5)
+    scene = Scene(tmp_path, people=20, connections=2)
     late = Act(b"554 5.7.0 Too many connections\r\n", Then.HANG_UP, seconds=1)
     ending, _ = play(scene, {Phase.GREETING: [Act(), *[late] * 9]})
     assert not ending.is_over
@@ -211,7 +211,7 @@ def test_a_refusal_that_comes_when_the_working_connection_has_ended_is_no_troubl
 
 
 def test_a_connection_that_was_refused_while_others_work_is_tried_again(tmp_path: Path):
-    scene = Scene(tmp_path, people=60, connections=2, timeout=5)
+    scene = Scene(tmp_path, people=60, connections=2)
     scene.pause = 0.0001
     # The first connection waits for the reply to its dot; the other one does the rest.
     script = {Phase.GREETING: [Act(), *[BUSY[0]] * 3], Phase.DOT: SILENT}

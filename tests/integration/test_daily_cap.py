@@ -28,7 +28,7 @@ class Days:
     """
 
     def __init__(self, root: Path, seed: int) -> None:
-        self.scene = Scene(root, people=60, connections=2, timeout=5)
+        self.scene = Scene(root, people=60, connections=2)
         cc = LETTER.replace("reply_by:", 'cc: ["copy@x.example"]\nreply_by:')
         self.scene.campaign.write("letters/open-letter.md", cc)
         self.scene.pace = PaceSettings(per_day=CAP)

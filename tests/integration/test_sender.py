@@ -280,7 +280,7 @@ def test_a_clock_that_was_right_after_all_stamps_no_letter_with_the_wrong_time(t
 
 
 def test_a_run_that_is_stopped_finishes_what_is_in_flight(tmp_path: Path):
-    scene = Scene(tmp_path, people=20, timeout=5)
+    scene = Scene(tmp_path, people=20)
 
     async def main():
         async with ScriptedServer({}) as server:

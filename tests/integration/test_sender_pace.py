@@ -38,7 +38,7 @@ def list_people(scene: Scene, *addresses: str) -> None:
 
 
 def test_a_provider_that_asks_for_it_is_slowed_down_alone(tmp_path: Path):
-    scene = Scene(tmp_path, timeout=5)
+    scene = Scene(tmp_path)
     list_people(scene, "a@slow.test", "b@slow.test", *(f"p{n}@fast.test" for n in range(30)))
     stand_still(scene)
     with counting_server(answers={"a": "450 4.7.1 Not so fast"}) as server:
@@ -50,7 +50,7 @@ def test_a_provider_that_asks_for_it_is_slowed_down_alone(tmp_path: Path):
 
 
 def test_others_pass_a_provider_that_is_slowed_down_at_a_rate_for_all_too(tmp_path: Path):
-    scene = Scene(tmp_path, timeout=5)
+    scene = Scene(tmp_path)
     scene.pace = PaceSettings(rate="10/s")
     slow = [f"s{n}@slow.test" for n in range(8)]
     others = [f"p{n}@fast.test" for n in range(8)]
@@ -65,7 +65,7 @@ def test_others_pass_a_provider_that_is_slowed_down_at_a_rate_for_all_too(tmp_pa
 
 
 def test_a_provider_that_breaks_off_is_not_asked_first_again(tmp_path: Path):
-    scene = Scene(tmp_path, timeout=5)
+    scene = Scene(tmp_path)
     list_people(scene, *(f"s{n}@slow.test" for n in range(20)), "a@fast.test")
     # A second of the pace is as long as one of the rests.
     scene.pause = 0.02
@@ -79,7 +79,7 @@ def test_a_provider_that_breaks_off_is_not_asked_first_again(tmp_path: Path):
 
 
 def test_a_rate_of_one_domain_lets_the_others_pass(tmp_path: Path):
-    scene = Scene(tmp_path, timeout=5)
+    scene = Scene(tmp_path)
     scene.pace = PaceSettings(per_domain={"slow.test": "2/s"})
     stand_still(scene)
     list_people(
@@ -94,7 +94,7 @@ def test_a_rate_of_one_domain_lets_the_others_pass(tmp_path: Path):
 
 
 def test_a_long_list_of_one_slow_domain_does_not_keep_the_others_back(tmp_path: Path):
-    scene = Scene(tmp_path, timeout=5)
+    scene = Scene(tmp_path)
     scene.pace = PaceSettings(per_domain={"slow.test": "2/s"})
     stand_still(scene)
     slow = [f"s{number}@slow.test" for number in range(HELD + 40)]
@@ -107,7 +107,7 @@ def test_a_long_list_of_one_slow_domain_does_not_keep_the_others_back(tmp_path: 
 
 
 def test_a_server_s_limit_of_letters_on_a_connection_is_learned(tmp_path: Path):
-    scene = Scene(tmp_path, people=15, timeout=5)
+    scene = Scene(tmp_path, people=15)
     with counting_server() as server:
         server.most = 3
         run(scene, server)
@@ -120,7 +120,7 @@ def test_a_server_s_limit_of_letters_on_a_connection_is_learned(tmp_path: Path):
 
 @pytest.mark.parametrize("pace", [{"rate": "120/min"}, {"per_domain": {"x.example": "120/min"}}])
 def test_a_server_that_hangs_up_while_a_letter_waits_for_its_turn(tmp_path: Path, pace):
-    scene = Scene(tmp_path, people=4, timeout=5)
+    scene = Scene(tmp_path, people=4)
     scene.pace = PaceSettings(**pace)
     with counting_server() as server:
         server.patience = 0.2
@@ -134,7 +134,7 @@ def test_a_server_that_hangs_up_while_a_letter_waits_for_its_turn(tmp_path: Path
 
 
 def test_no_connection_is_kept_idle_until_the_turn_of_a_letter_comes(tmp_path: Path):
-    scene = Scene(tmp_path, people=4, timeout=5)
+    scene = Scene(tmp_path, people=4)
     scene.pace = PaceSettings(rate="60/h")
     stand_still(scene)
     with counting_server() as server:
@@ -146,7 +146,7 @@ def test_no_connection_is_kept_idle_until_the_turn_of_a_letter_comes(tmp_path: P
 
 
 def test_who_watches_is_told_once_that_a_provider_is_slowed_down(tmp_path: Path):
-    scene = Scene(tmp_path, timeout=5)
+    scene = Scene(tmp_path)
     list_people(scene, *(f"{name}@slow.test" for name in "abc"), "p@fast.test")
     stand_still(scene)
     refusal = "450 4.7.1 Not so fast"
@@ -172,7 +172,7 @@ def test_a_server_that_wants_fewer_letters_is_given_a_pause_and_charges_none(
 
 
 def test_a_provider_that_refuses_by_its_policy_is_left_alone_and_the_others_go_on(tmp_path: Path):
-    scene = Scene(tmp_path, timeout=5)
+    scene = Scene(tmp_path)
     walls = [f"w{number}@wall.test" for number in range(40)]
     opens = [f"p{number}@open.test" for number in range(40)]
     list_people(scene, *(one for pair in zip(opens, walls, strict=True) for one in pair))

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from tests import PATIENCE
 from tests.servers.authority import Authority
 
 USER, PASSWORD = "answers@campaign.example", "correct horse"
@@ -147,4 +148,4 @@ def scripted_imap(authority: Authority) -> Iterator[ScriptedImap]:
         yield server
     finally:
         server.close()
-        thread.join(timeout=10)
+        thread.join(timeout=PATIENCE)

@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPMessage
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
+from tests import PATIENCE
 from tests.acceptance.crew import wait_until
 from tests.acceptance.small import SmallCampaign
 
@@ -98,7 +99,7 @@ class Page:
 def ask(url: str, body: dict[str, str] | bytes | None = None, **headers: str) -> Page:
     """GET a page, or POST a form there."""
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     data = urlencode(body) if isinstance(body, dict) else body
     if body is not None:

@@ -28,6 +28,7 @@ from petition.outbox.postgres import _connect, is_there
 from petition.outbox.states import Mode, State
 from petition.outbox.workers import take_turn
 from petition.sending.job_queue import make_tables
+from tests import PATIENCE
 from tests.servers.authority import Authority
 from tests.servers.postgres import Postgres, running_postgres
 from tests.unit.outbox.conftest import frozen, listed, stage
@@ -251,7 +252,7 @@ def over_tls(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
                 while True:
                     connection, _ = server.accept()
                     with connection, suppress(OSError):
-                        connection.settimeout(10)
+                        connection.settimeout(PATIENCE)
                         while connection.recv(8)[4:] != (80877103).to_bytes(4, "big"):
                             connection.sendall(b"N")  # GSSAPI
                         connection.sendall(b"S")
@@ -262,7 +263,7 @@ def over_tls(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
         thread.start()
         yield server.getsockname()[1], told
         server.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
+    thread.join(PATIENCE)
 
 
 @pytest.mark.component("openssl")
@@ -318,7 +319,7 @@ def test_what_a_server_or_a_role_limits_is_not_for_a_log(own_server: Postgres):
                 waiting = threads.submit(manual.suppress, other, ["a@x.example"])
                 time.sleep(1)
                 assert not waiting.done()
-            waiting.result(30)
+            waiting.result(PATIENCE)
         assert [one.mailbox for one in manual.suppressions(log)] == ["a@x.example"]
 
 
