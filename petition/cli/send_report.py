@@ -46,7 +46,8 @@ def report(prepared: Prepared, ending: RunResult) -> ExitStatus:
 
 def counted(letter: str, states: dict[State, int]) -> str:
     """How many copies of a letter are in each state, as a sentence."""
-    return f"{letter}: {', '.join(f'{count:,} {one}' for one, count in sorted(states.items()))}."
+    found = ", ".join(f"{states[one]:,} {one}" for one in State if states.get(one))
+    return f"{letter}: {found}."
 
 
 def say_noted(prepared: Prepared) -> None:

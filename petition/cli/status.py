@@ -160,6 +160,8 @@ def say_unsent(place: Workspace, of: str = "", then: str = "") -> None:
 
 def _show_letter(place: Workspace, name: str) -> None:
     counts = _counts(place, name)[0]
+    if 0 < counts.total <= _TABLE:
+        _show_copies(place.log, name)
     asked = all_approvals(place.log, name) if place.log_if_any else []
     if asked:
         output.facts(approval_lines(place, asked[-1]))
@@ -183,22 +185,24 @@ def _show_letter(place: Workspace, name: str) -> None:
         for domain, state, number, reply in log.slow_providers(name):
             what = "refused by policy" if state is State.FAILED else "deferred"
             output.say(f"{domain}: {number:,} {what} ({output.clean(reply)})")
-        if counts.total <= _TABLE:
-            output.say("")
-            rows = [
-                (
-                    output.fitted(copy.name or copy.mailbox, output.width() // 2),
-                    str(copy.state),
-                    output.clean(said(copy)),
-                )
-                for copy in log.copies(name)
-            ]
-            output.table(
-                ["to", "state", "reason or reply"], rows, cut_last=True, styles=output.STATE_STYLES
-            )
-            output.say("")
         show_held(log)
     place.say_which()
+
+
+def _show_copies(log: Log, name: str) -> None:
+    """Each copy; above the counts, since only the end of what is shown stays on the screen."""
+    rows = [
+        (
+            output.fitted(copy.name or copy.mailbox, output.width() // 2),
+            str(copy.state),
+            output.clean(said(copy)),
+        )
+        for copy in log.copies(name)
+    ]
+    output.table(
+        ["to", "state", "reason or reply"], rows, cut_last=True, styles=output.STATE_STYLES
+    )
+    output.say("")
 
 
 def _is_pace_old(place: Workspace, name: str) -> bool:
