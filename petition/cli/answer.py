@@ -176,8 +176,11 @@ def _copy(place: Workspace, who: str, letter: str | None, stored: StoredMail | N
     (named,) = people_named(place, [who])
     copies = answers.copies_got(log, named)
     if not copies:
-        near = nearest_people(named, (Known(*one) for one in log.people()))
-        hint = f"Did you mean {near}? {_NOTHING}" if near else _NOTHING
+        if any(log.copies_to(name, named) for name in log.letters()):
+            hint = f"See petition log {shlex.quote(named)}. {_NOTHING}"
+        else:
+            near = nearest_people(named, (Known(*one) for one in log.people()))
+            hint = f"Did you mean {near}? {_NOTHING}" if near else _NOTHING
         raise UsageError(f"no letter has been sent to {named}", hint)
     answered = None
     if stored and stored.copy is not None:

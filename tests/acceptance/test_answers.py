@@ -11,6 +11,7 @@ from petition.outbox.log import Log, utc_now
 from petition.report.ledger import Ledger, ledger
 from tests.acceptance.returning import Returns
 from tests.acceptance.small import Answer, SmallCampaign
+from tests.servers.counting import counting_server
 
 TWO_DEMANDS = "## Clean the river {#river}\n\nAll of it.\n\n## Open the books {#books}\n\nNow.\n"
 
@@ -107,6 +108,14 @@ def test_people_without_a_letter_cannot_answer(campaign: SmallCampaign):
     answer = campaign.petition("answer", "p1@x.example", "met", "--quote", "x", status=2)
     assert "nothing has been sent yet" in answer.err
     assert not (campaign.root / "rehearsal.db").exists()
+
+
+def test_who_waits_for_a_letter_is_not_taken_for_somebody_else(campaign: SmallCampaign):
+    with counting_server() as server:
+        campaign = campaign.through(server.port)
+    campaign.petition("send", "open-letter", "--yes", status=4)
+    answer = campaign.petition("answer", "p1@x.example", "met", "--quote", "x", status=2)
+    assert "Did you mean" not in answer.err
 
 
 def test_an_answer_belongs_to_the_latest_letter_unless_one_is_named(returns: Returns):
