@@ -119,7 +119,7 @@ def sentence(text: str) -> str:
     if text.startswith("Did you mean ") and "?" not in text:
         return f"{text}?"
     # A command at the end, as in "Next: petition check", is to be copied as it is.
-    is_ended = text.endswith((".", "?", "!")) or re.search(r": petition [^.;,]*\Z", text)
+    is_ended = re.search(r'[.?!]["”]?\Z', text) or re.search(r": petition [^.;,]*\Z", text)
     return text if is_ended else f"{text}."
 
 

@@ -38,10 +38,10 @@ _AGAIN_SECONDS = 5.0  # before a log that cannot be opened is tried again
 def serve(
     context: typer.Context,
     sign: Annotated[
-        bool, typer.Option("--sign", help="The form to sign with too, and its mails.")
+        bool, typer.Option("--sign", help="Serve the form to sign with, and send its mails.")
     ] = False,
     with_site: Annotated[
-        bool, typer.Option("--site", help="The public site too, as publish writes it.")
+        bool, typer.Option("--site", help="Serve the public site, as publish writes it.")
     ] = False,
     host: Annotated[
         str, typer.Option("--host", metavar="ADDR", help="Listen on ADDR.")
