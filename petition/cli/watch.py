@@ -39,7 +39,7 @@ def _show_stats(before: Stats, now: Stats, letter: str | None) -> None:
     if output.is_terminal():
         output.clear()
     speeds = _speeds(before, now)
-    output.say(f"{letter or 'All letters'}: {output.count(sum(now.counts.values()), 'letter')}")
+    output.say(f"{letter or 'In all'}: {output.count(sum(now.counts.values()), 'letter')}")
     output.facts(
         (f"{number:>6,} {state}", f"{speeds[state]:.1f} per second" if speeds.get(state) else "")
         for state in State
