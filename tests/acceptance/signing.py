@@ -31,6 +31,8 @@ def taking_signatures(campaign: SmallCampaign) -> SmallCampaign:
 
 def log_of(campaign: SmallCampaign) -> Log:
     """The log of a campaign: that of its rehearsals, unless it has a server."""
+    if url := campaign.env.get("PETITION_DATABASE"):
+        return Log(url)
     name = "petition.db" if "PETITION_SMTP_HOST" in campaign.env else "rehearsal.db"
     return Log(f"sqlite:///{campaign.root / name}", rehearses=name == "rehearsal.db")
 

@@ -21,6 +21,13 @@ from tests.servers.postgres import Postgres
 
 EVERYBODY = {"p1@x.example", "p2@x.example", "p3@x.example"}
 LETTER = "letters/open-letter.md"
+FOLLOW_UP = """\
+---
+follows: open-letter
+---
+Dear {{ recipient.name }}, we wrote {{ previous.days }} days ago, and got
+{{ previous.answers|length }} answers.
+"""
 KILLABLE = (str(Path(__file__).with_name("killable.py")),)
 
 
@@ -307,6 +314,25 @@ def test_an_approval_for_some_is_none_for_all(approving: Approving):
     assert len(approving.requests()) == 2
     approving.send("--to", "p1@x.example", status=0)
     assert approving.sent == {"p1@x.example"}
+
+
+def test_answers_that_come_in_leave_a_follow_up_approved(approving: Approving):
+    campaign = approving.campaign
+    approve(approving)
+    approving.send(status=0)
+    campaign.write("letters/more.md", FOLLOW_UP)
+    send = ("send", "more", "--yes")
+    campaign.petition(*send, status=2)
+    approving.answer(approving.code())
+    campaign.petition("answer", "p1", "refused", "--quote", "No.", status=0)
+    campaign.petition("answer", "p2", "acknowledged", "--quote", "Thanks.", status=0)
+    campaign.petition(*send, "--limit", "1", status=0)
+    assert approving.server.accepted["p2@x.example"] == 2
+    assert approving.server.accepted["p1@x.example"] == 1
+    campaign.change("recipients.csv", "P3", "Q3")
+    campaign.petition(*send, status=2)
+    assert approving.server.accepted["p3@x.example"] == 1
+    assert approving.server.accepted[BEA] == 3
 
 
 def test_sending_it_to_everyone_again_needs_another_approval(approving: Approving):

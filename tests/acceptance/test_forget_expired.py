@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from petition.outbox.database import tables
+from tests.acceptance.signing import log_of, sign
 from tests.acceptance.small import SETTINGS, SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
+from tests.servers.postgres import Postgres
 
 KEEPS = f'{SETTINGS}\n[privacy]\nkeep = "2 years"\n'
 LATER = 800  # days
@@ -58,6 +61,27 @@ def test_what_is_older_is_erased_with_a_receipt(campaign: SmallCampaign):
         "log": "", "people": 0, "copies": 0, "answers": 0, "mails": 0, "signatures": 0,
         "staying": 1,
     }  # fmt: skip
+
+
+def test_it_is_erased_in_postgresql_as_well(
+    tmp_path: Path, server: CountingServer, postgres: Postgres
+):
+    campaign = SmallCampaign.at(tmp_path).through(server.port)
+    campaign.write("petition.toml", KEEPS)
+    campaign.env["PETITION_DATABASE"] = postgres.new_log()
+    campaign.petition("send", "open-letter", "--yes", status=3)
+    campaign.petition("answer", "p1", "refused", "--quote", "Never, says Ann.", status=0)
+    sign(campaign, "fay@x.example", "Fay Lee")
+    answer = expire(campaign, "--json")
+    assert answer.json["logs"][0] | {"log": ""} == {
+        "log": "", "people": 2, "copies": 2, "answers": 1, "mails": 0, "signatures": 1,
+        "staying": 1,
+    }  # fmt: skip
+    with log_of(campaign) as log:
+        held = repr([[*map(tuple, log.database.all(f"whole_{table}"))] for table in tables()])
+    texts = ("p1@x.example", "P2", "Never, says Ann", "fay@x.example", "Fay Lee")
+    assert [text for text in texts if text in held] == []
+    assert "p3@x.example" in held
 
 
 def test_nobody_gets_a_letter_again_who_had_it(campaign: SmallCampaign, server: CountingServer):

@@ -14,6 +14,7 @@ from petition.cli.local_time import Waves
 from petition.cli.send_later import Moment
 from petition.errors import CampaignError, UsageError
 from petition.outbox.enqueue import ListedRow
+from tests.acceptance.approving import BEA, Approving
 from tests.acceptance.small import SET_CLOCK, SETTINGS, Answer, SmallCampaign
 from tests.servers.counting import CountingServer, counting_server
 
@@ -158,6 +159,28 @@ def test_what_changes_between_two_zones_stops_the_rest(
     answer = run(campaign, f"{day:%Y-%m-%d} 09:00", ahead=noon.total_seconds() / 3600)
     assert answer.status == 2
     assert server.accepted.total() == 3
+
+
+def test_who_stops_it_between_two_zones_stops_the_rest(tmp_path: Path, server: CountingServer):
+    approving = Approving(tmp_path, server)
+    campaign = approving.campaign
+    list_people(campaign, ana="Pacific/Auckland,", ben="Europe/Zurich,", cy="America/New_York,")
+    day = datetime.now(UTC) + timedelta(days=2)
+    noon = day.replace(hour=12, minute=0, second=0) - datetime.now(UTC)
+    at, hours = f"{day:%Y-%m-%d} 09:00", noon.total_seconds() / 3600
+    assert run(campaign, at).status == 2
+    assert list(server.accepted) == [BEA]
+    approving.answer(approving.code())
+    run(campaign, at, killed_after=hours)
+    assert list(server.accepted) == [BEA, "ana@x.example", "ben@x.example"]
+    approving.answer("No, because there is news.")
+    stopped = run(campaign, at, ahead=hours)
+    assert stopped.status == 2
+    assert "there is news" in stopped.out
+    approving.answer(approving.code())
+    assert run(campaign, at, ahead=hours).status == 0
+    assert list(server.accepted.values()) == [1, 1, 1, 1]
+    assert len(approving.requests()) == 1
 
 
 class OnceBusy(dict[str, str]):

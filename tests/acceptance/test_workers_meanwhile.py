@@ -13,6 +13,7 @@ from tests.acceptance.crew import (
     wait_until_done,
     workers,
 )
+from tests.acceptance.signing import sign, taking_signatures, withdraw
 from tests.servers.counting import counting_server
 from tests.servers.postgres import Postgres
 
@@ -53,6 +54,25 @@ def test_a_person_can_confirm_it_in_their_own_time(tmp_path: Path, postgres: Pos
             states = wait_until_done(campaign)
     nobody_twice_nobody_lost(server, states, PEOPLE + 3)
     assert set(states.values()) == {State.SENT}
+
+
+def test_a_worker_goes_on_without_who_withdraws_meanwhile(tmp_path: Path, postgres: Postgres):
+    with counting_server() as server:
+        campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 60)
+        taking_signatures(campaign)
+        sign(campaign, "ann@x.example", "Ann Reed")
+        at_pace(campaign, 'rate = "20/s"').petition(*SEND, status=0)
+        server.hold_after = 3
+        with workers(campaign, 1):
+            wait_for(server, 3)
+            withdraw(campaign, "ann@x.example")
+            server.hold_after = None
+            states = wait_until_done(campaign)
+    nobody_twice_nobody_lost(server, states, 60)
+    assert set(states.values()) == {State.SENT}
+    named = sum(b"Ann Reed" in letter for letter in server.last.values())
+    assert 3 <= named < 60
+    assert b"Ann Reed" not in server.last["p60@x.example"]
 
 
 def test_who_needs_the_log_alone_is_told_of_workers(tmp_path: Path, postgres: Postgres):

@@ -6,15 +6,20 @@ from pathlib import Path
 import pytest
 
 from petition.errors import LogBusy, LogUnusable, UsageError
-from petition.outbox import manual, transfer
+from petition.outbox import approvals, manual, service, signatures, transfer
+from petition.outbox.approvals import Decision
 from petition.outbox.database import Database, tables
 from petition.outbox.enqueue import Listing
 from petition.outbox.inbound import Incoming
 from petition.outbox.log import MOVED, Log
+from petition.outbox.service import ServiceKind
+from petition.outbox.signatures import SignatureEntry, Wording
 from petition.outbox.states import State
 from tests.servers.postgres import Postgres
 from tests.unit.outbox.conftest import frozen, listed, stage
 from tests.unit.outbox.hand import bring_to
+
+BEA, FAY = "bea@x.example", "fay@x.example"
 
 
 @pytest.fixture
@@ -31,6 +36,21 @@ def full(log: Log, queue: Callable[..., Listing]) -> Log:
     bring_to(log, "ann", State.SENT)
     bring_to(log, "bob", State.DEFERRED)
     manual.suppress(log, ["eve@x.example"])
+    with log.writing():
+        words = Wording("en", "I sign this letter.")
+        one, _ = signatures.submit(log, "open", FAY, SignatureEntry("Fay"), words, "form")
+        asked = approvals.ask(
+            *(log, "open", 1, "hash", "binding"),
+            copies=3,
+            through="mx.test",
+            needed=1,
+            approvers=[BEA],
+            author="ann",
+        )
+        approvals.say(log, asked.id, Decision.REFUSED, approvals.MAIL, approver=BEA, author=BEA)
+        about = (ServiceKind.CONFIRM, FAY, one.id, "x.example")
+        service.add(log, *about, lambda _: b"Subject: sign", campaign="campaign")
+    signatures.confirm(log, one, "link")
     return log
 
 
@@ -53,10 +73,24 @@ def test_it_is_the_same_there_and_back_again(full: Log, elsewhere: str):
         stage(listing, listed("ann", "bob", "eve", "fay"))
         listing.carry_out(listing.compare(1, "continue"), "campaign", None)
         assert [copy.id for copy in there.copies("open")] == [1, 2, 3, 4]
+        approve_and_withdraw(there)
         changed = content_of(there)
         transfer.transfer(there, full.url)
     with Log(full.url) as again:
         assert content_of(again) == changed
+
+
+def approve_and_withdraw(log: Log) -> None:
+    """Go on there with what has numbers of its own, and prove by the key who is who."""
+    [asked] = approvals.asked(log, BEA)
+    [signature] = signatures.signatures(log)
+    assert signatures.find(log, signatures.token_of(log, signature)) == signature
+    with log.writing():
+        found = approvals.with_code(log, [approvals.code_of(log, asked, BEA)])
+        assert found == (asked, BEA)
+        approvals.say(log, asked.id, Decision.APPROVED, approvals.MAIL, approver=BEA, author=BEA)
+        signatures.mark_withdrawn(log, signature, "link")
+    assert len(signatures.events(log, signature.id)) == 3
 
 
 def test_what_it_was_moved_from_sends_nothing_more(full: Log, elsewhere: str):
