@@ -120,11 +120,9 @@ class LoadedText:
             return None
         return Settled(self.language, self._forms.columns, form.in_subject, form.own_length)
 
-    def shown(self, person: Person, leave: str = "") -> tuple[str, str]:
-        """The subject, and the text with a mark at both ends of each merged value."""
-        names = self._names_for(person, leave)
-        subject = self._subject_of(names, person)
-        return subject, lined_up(self._render(self._marked_text, names, person))
+    def shown(self, person: Person, leave: str = "") -> str:
+        """The text with a mark at both ends of each merged value."""
+        return lined_up(self._render(self._marked_text, self._names_for(person, leave), person))
 
     def own_paths(self, person: Person) -> list[str]:
         """The paths of the files that a person's copy alone carries."""
@@ -148,9 +146,9 @@ class LoadedText:
             refusal = CellRefused(f"cc: {why.what}", why.hint)
             raise refused_row(person, refusal, self.cc_place, "copies") from None
 
-    def subject_for(self, person: Person) -> str:
+    def subject_for(self, person: Person, leave: str = "") -> str:
         """The subject for one person."""
-        return self._subject_of(self._names_for(person), person)
+        return self._subject_of(self._names_for(person, leave), person)
 
     def html(self, person: Person, leave: str = "") -> str:
         """The HTML for one person."""

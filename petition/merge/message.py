@@ -224,7 +224,7 @@ class Merger:
             self._check_headers(person, own, subject, loaded.language, date, carried)
 
         def text() -> str:
-            return loaded.shown(person, self._leave(self._copy_for(person, revision)))[1]
+            return loaded.shown(person, self._leave(self._copy_for(person, revision)))
 
         return CheckedCopy(loaded.language, subject, carried.own_files, size, text, own)
 
@@ -340,15 +340,14 @@ class Merger:
     def _show(
         self, person: Person, copy: CopyIdentity, carried: CarriedParts, date: datetime
     ) -> Shown:
-        loaded = self._text_for(person)
-        subject, text = loaded.shown(person, self._leave(copy))
+        loaded, leave = self._text_for(person), self._leave(copy)
         values = {
             "Date": date_header(date).partition(": ")[2].strip(),
             "From": str(self._sender),
             "Reply-To": str(self._frozen.sender_reply_to),
             "To": str(copy.to),
             "Cc": ", ".join(map(str, copy.cc)),
-            "Subject": subject,
+            "Subject": loaded.subject_for(person, leave),
             "Message-ID": copy.message_id,
             "In-Reply-To": copy.thread[-1] if copy.thread else "",
             "References": " ".join(copy.thread),
@@ -358,7 +357,7 @@ class Merger:
             **(self._mailing.values(copy.token) if self._mailing else {}),
         }
         headers = [(name, values[name]) for name in self._assembler.header_names(copy)]
-        return Shown(headers, text, carried.names)
+        return Shown(headers, loaded.shown(person, leave), carried.names)
 
 
 class Assembler:

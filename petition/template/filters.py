@@ -8,7 +8,7 @@ does `random`: a preview would not be what is sent.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sized
-from functools import wraps
+from functools import cache, wraps
 from typing import TypeVar
 
 from jinja2 import pass_context
@@ -240,6 +240,7 @@ def bounded_range(*arguments: int) -> range:
     return numbers
 
 
+@cache
 def known_filters() -> frozenset[str]:
     """The filters that a letter can use."""
     return frozenset(Operations(Budget()).filters()) - {*_INNER, *tags.FILTERS}
