@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cache
-from itertools import chain
+from itertools import chain, islice, repeat
 from operator import lt
 from pathlib import Path
 from urllib.parse import quote
@@ -191,8 +191,8 @@ class SqliteDatabase(Database):
         query = self._queries[name]
         for begin in range(0, len(rows), _ROWS):
             some = rows[begin : begin + _ROWS]
-            text, names = _with_rows(query, len(some), len(some[0]))
-            places = [*chain.from_iterable(some), *(values[one] for one in names)]
+            text, names = _with_rows(query, len(some))
+            places = [*(values[one] for one in names), *chain.from_iterable(some)]
             yield self._connection.execute(text, places)
 
     def write_all(self, rows: Written, values: Values, also: Values | None = None) -> set[int]:
@@ -535,23 +535,17 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
 
 
 @cache
-def _with_rows(query: Query, rows: int, width: int) -> tuple[str, list[str]]:
-    """A query with numbered places: for the values of so many rows, then for its parameters."""
-    names: list[str] = []
+def _with_rows(query: Query, rows: int) -> tuple[str, list[str]]:
+    """A query with places for values: for those of these parameters, then of so many rows."""
     [(table, columns)] = query.tables
-
-    def put(found: re.Match[str]) -> str:
-        if found["quoted"]:
-            return found["quoted"]
-        if found["name"] != table:
-            if found["name"] not in names:
-                names.append(found["name"])
-            return f"?{rows * width + names.index(found['name']) + 1}"
-        begins = range(1, rows * width, width)
-        one_by_one = (", ".join(f"?{begin + at}" for at in range(len(columns))) for begin in begins)
-        return ", ".join(f"({one})" for one in one_by_one)
-
-    return _PARAMETER.sub(put, query.text), names
+    found = (one["name"] for one in _PARAMETER.finditer(query.text))
+    names = [name for name in dict.fromkeys(found) if name not in {None, table}]
+    # Only the first has a number: SQLite compares each number with all others before it.
+    places = chain([f"?{len(names) + 1}"], repeat("?"))
+    values = (", ".join(islice(places, len(columns))) for _ in range(rows))
+    instead = {name: f"?{number}" for number, name in enumerate(names, 1)}
+    instead[table] = ", ".join(f"({one})" for one in values)
+    return _PARAMETER.sub(lambda it: it["quoted"] or instead[it["name"]], query.text), names
 
 
 def _patiently(connection: sqlite3.Connection, statement: str) -> None:

@@ -37,7 +37,7 @@ def steps_of(log: Log, name: str) -> list[Row]:
     if not query.tables:
         return list(log.database._connection.execute(f"EXPLAIN QUERY PLAN {query.text}", values))
     [(_, columns)] = query.tables
-    text, names = _with_rows(query, 40, len(columns))
+    text, names = _with_rows(query, 40)
     places = range(40 * len(columns) + len(names))
     return list(log.database._connection.execute(f"EXPLAIN QUERY PLAN {text}", list(places)))
 
