@@ -163,7 +163,7 @@ class CircuitBreaker:
         """The verdict on a letter; on the server, where it says the same of several providers."""
         if not _is_told_of_letter(verdict):  # a server may hang up after each refusal
             return verdict
-        words = _words_for_anybody(verdict, mailbox)
+        words = "" if verdict.is_sent else _words_for_anybody(verdict, mailbox)
         if words != self._same_words:
             self._same_words, self._same_providers = words, set()
             self._charged.clear()
@@ -199,8 +199,13 @@ class CircuitBreaker:
 
     def weigh(self, verdict: Verdict, episode: int, mailbox: str) -> None:
         """Count what became of a letter, whose connection was opened in an episode."""
-        said = "" if verdict.is_sent else str(verdict.reply or verdict.reason)
-        if not verdict.is_sent and verdict.scope is Scope.SERVER:
+        if verdict.is_sent:
+            self.troubles = self.returns = self._unknown_in_a_row = 0
+            self._tried += 1
+            self._end_refusals(mailbox)
+            return
+        said = str(verdict.reply or verdict.reason)
+        if verdict.scope is Scope.SERVER:
             self.said = said
             self.is_refusal = verdict.is_refusal and not said.startswith("421")
             if episode >= self.episode:
@@ -212,12 +217,11 @@ class CircuitBreaker:
             self._result.refused = said
             return
         self.troubles = self.returns = 0
-        is_refused = verdict.outcome in _REFUSED
-        is_of_message = is_refused and verdict.scope is Scope.MESSAGE
-        self._weigh_refusal(verdict, mailbox, is_of_message=is_of_message)
-        if self._refusals >= REFUSALS_IN_A_ROW and not self._is_of_one_provider:
-            self._result.refused = said
-        if verdict.is_sent or verdict.outcome is not Outcome.RELEASED:
+        if verdict.outcome in _REFUSED and verdict.scope is Scope.MESSAGE:
+            self._weigh_refusal(verdict, mailbox, said)
+        else:
+            self._end_refusals(mailbox)
+        if verdict.outcome is not Outcome.RELEASED:
             self._weigh_recipient(verdict, mailbox, said)
 
     def to_suppress(self, *, at_end: bool = False) -> list[str]:
@@ -229,13 +233,15 @@ class CircuitBreaker:
         told, self._doubtful = self._doubtful, []
         return told
 
-    def _weigh_refusal(self, verdict: Verdict, mailbox: str, *, is_of_message: bool) -> None:
-        if is_of_message:
-            is_by_policy = _is_letter_refused_by_policy(verdict)
-            self._refusals += 1
-            self._refusing.add(_provider_of(mailbox) if is_by_policy else "")
-            self._has_deferred = self._has_deferred or verdict.outcome is Outcome.DEFERRED
-            return
+    def _weigh_refusal(self, verdict: Verdict, mailbox: str, said: str) -> None:
+        is_by_policy = _is_letter_refused_by_policy(verdict)
+        self._refusals += 1
+        self._refusing.add(_provider_of(mailbox) if is_by_policy else "")
+        self._has_deferred = self._has_deferred or verdict.outcome is Outcome.DEFERRED
+        if self._refusals >= REFUSALS_IN_A_ROW and not self._is_of_one_provider:
+            self._result.refused = said
+
+    def _end_refusals(self, mailbox: str) -> None:
         self._refusals = 0
         self._refusing.clear()
         self._has_deferred = False
@@ -254,8 +260,7 @@ class CircuitBreaker:
     def _weigh_recipient(self, verdict: Verdict, mailbox: str, said: str) -> None:
         self._tried += 1
         is_unknown = (
-            not verdict.is_sent
-            and verdict.stage is Stage.RCPT
+            verdict.stage is Stage.RCPT
             and verdict.outcome is Outcome.FAILED
             and verdict.reply is not None
         )
