@@ -8,7 +8,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -17,6 +17,7 @@ from petition.outbox.database import Database
 T = TypeVar("T")
 Step = Callable[[Database], object]
 Told = Callable[[Any, BaseException | None], None]  # gets the answer, or None and an error
+_Answered = tuple[Told, object, BaseException | None]
 # Commits rows and then steps in one transaction, and returns the answers of all, in order.
 Commit = Callable[[Sequence[Any], Sequence[Step]], Sequence[object]]
 
@@ -117,10 +118,10 @@ class Committer:
             self._handed_over.put(self._gathered)
             self._gathered = _Gathered([], [])
 
-    def _tell(self, calls: Sequence[Callable[[], None]]) -> None:
+    def _tell(self, answered: Iterable[_Answered]) -> None:
         self._is_committing = False
-        for call in calls:
-            call()
+        for told, answer, fault in answered:
+            told(answer, fault)
         if any(self._gathered):
             self._hand_over_soon()
 
@@ -129,14 +130,14 @@ class Committer:
     def _work(self) -> None:
         while (gathered := self._handed_over.get()) is not None:
             try:
-                calls = self._in_one_commit(gathered)
+                answered = self._in_one_commit(gathered)
             except Exception:  # noqa: BLE001 (each caller gets the error of its own row)
                 alone = [_Gathered([row], []) for row in gathered.rows]
                 alone += [_Gathered([], [step]) for step in gathered.steps]
-                calls = list(map(self._alone, alone))
-            self._loop.call_soon_threadsafe(self._tell, calls)
+                answered = list(map(self._alone, alone))
+            self._loop.call_soon_threadsafe(self._tell, answered)
 
-    def _in_one_commit(self, gathered: _Gathered) -> list[Callable[[], None]]:
+    def _in_one_commit(self, gathered: _Gathered) -> list[_Answered]:
         patience = time.monotonic() + BUSY_SECONDS
         rows = [row for row, _ in gathered.rows]
         steps = [step for step, _ in gathered.steps]
@@ -149,18 +150,17 @@ class Committer:
                 time.sleep(_BUSY_PAUSE)
             else:
                 tolds = [told for _, told in gathered.rows] + [told for _, told in gathered.steps]
-                told_all = zip(tolds, answers, strict=True)
-                return [partial(told, answer, None) for told, answer in told_all]
+                return [(told, answer, None) for told, answer in zip(tolds, answers, strict=True)]
 
-    def _alone(self, one: _Gathered) -> Callable[[], None]:
+    def _alone(self, one: _Gathered) -> _Answered:
         """An error of one row is not an error of the others in the commit that failed."""
         try:
-            [call] = self._in_one_commit(one)
+            [answered] = self._in_one_commit(one)
         except BaseException as fault:  # noqa: BLE001 (it is raised again where it is awaited)
             self.lost += [row for row, _ in one.rows]
             told = (one.rows[0] if one.rows else one.steps[0])[1]
-            return partial(told, None, fault)
-        return call
+            return told, None, fault
+        return answered
 
 
 def resolve(future: "asyncio.Future[Any]", answer: object, fault: BaseException | None) -> None:

@@ -191,6 +191,8 @@ class Pace:
         self._days = settings.days
         named = settings.holidays
         self._holidays = calendar(named) if isinstance(named, str) else None
+        # Whether letters may go at any time, as fast as possible, apart from single domains.
+        self.is_free = settings.rate is None and self._is_always_open
         self._all = Turns(settings.rate.interval if settings.rate else 0.0)
         self._begun = Window(settings.rate) if settings.rate else None
         self._ended = Window(settings.rate) if settings.rate else None
@@ -215,11 +217,6 @@ class Pace:
         if self._rate is None:
             return NO_CAP
         return max(1, math.ceil(LETTER_SECONDS * self._rate.count / self._rate.seconds))
-
-    @property
-    def is_free(self) -> bool:
-        """Whether letters may go at any time, as fast as possible, apart from single domains."""
-        return self._rate is None and self._is_always_open
 
     @property
     def is_free_for_all(self) -> bool:

@@ -494,6 +494,6 @@ class Conversation(asyncio.Protocol):
 def _next_group(letter: _Letter) -> bytes:
     """The next commands of a letter, for one write; their replies come next."""
     group = next(letter.groups)
-    letter.stage, *later = group.stages
-    letter.later = iter(later)
+    letter.later = iter(group.stages)
+    letter.stage = next(letter.later)
     return group.commands

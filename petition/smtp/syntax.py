@@ -31,11 +31,11 @@ class Offers:
 def obstacle(email: Email, offers: Offers) -> Verdict | None:
     """Why this letter cannot go to this server, or None."""
     envelope = email.envelope
-    addresses = (envelope.mail_from, *envelope.rcpt_to)
-    if any(map(_UNSAFE.search, addresses)) or not all(envelope.rcpt_to):
+    addresses = "".join((envelope.mail_from, *envelope.rcpt_to))
+    if _UNSAFE.search(addresses) or not all(envelope.rcpt_to):
         reason = "an address is empty, or has a character that no address may have"
         return unsendable(Scope.RECIPIENT, reason)
-    if not (envelope.smtputf8 or all(map(str.isascii, addresses))):
+    if not (envelope.smtputf8 or addresses.isascii()):
         return unsendable(Scope.RECIPIENT, "an address needs SMTPUTF8, which the envelope lacks")
     if envelope.smtputf8 and not offers.smtputf8:
         return unsendable(
