@@ -22,27 +22,27 @@ from petition.campaign.text_file import packaged_toml
 from petition.errors import PetitionError, UsageError
 
 VARIABLE = "PETITION_RESOLVER"
-SECONDS = 5.0  # for one question, all tries
-_NO_HOPE = 2  # unanswered questions in a row, after which no more are asked
+SECONDS = 5.0  # for one query, retries included
+_MOST_UNANSWERED = 2  # queries in a row; after them no more are sent
 
 _PLACE = re.compile(r"\[?([0-9a-fA-F:.]+?)\]?(?::([0-9]{1,5}))?")
 
 
 class DnsTrouble(PetitionError):
-    """A question was not answered, so we do not know what is published."""
+    """A query was not answered, so we do not know what is published."""
 
 
 class Resolver:
-    """Asks questions and remembers the answers, which are empty if a name does not exist.
+    """Queries DNS and caches the answers, which are empty if a name does not exist.
 
-    `place` is where to ask, as "192.0.2.53:5353" or "[2001:db8::53]"; "": as the system does. It
-    waits for `seconds`. UsageError if the place is no such address; DnsTrouble if there is no
-    answer.
+    `place` is the name server to ask, as "192.0.2.53:5353" or "[2001:db8::53]"; "": that of the
+    system. It waits for `seconds`. UsageError if the place is no such address; DnsTrouble if there
+    is no answer.
     """
 
     def __init__(self, place: str = "", seconds: float = SECONDS) -> None:
         self._seconds = seconds
-        self._silent = 0
+        self._unanswered = 0
         self._resolver = _resolver_at(place)
         self._ask = lru_cache(maxsize=1_000)(self._asked)
 
@@ -73,7 +73,7 @@ class Resolver:
         if not self._resolver.nameservers:
             hint = f"Go online, or set {VARIABLE} to the address of one"
             raise DnsTrouble("this machine knows no name server", hint)
-        if self._silent >= _NO_HOPE:
+        if self._unanswered >= _MOST_UNANSWERED:
             raise DnsTrouble("DNS does not answer", "Check whether this machine is online")
         try:
             answer = self._resolver.resolve(
@@ -85,11 +85,11 @@ class Resolver:
             what = f"the name servers of {name} report an error"
             raise DnsTrouble(what, "Tell the administrators of its DNS") from None
         except (dns.resolver.LifetimeTimeout, dns.resolver.NoResolverConfiguration, OSError):
-            self._silent += 1
+            self._unanswered += 1
             raise DnsTrouble(f"DNS does not answer for {name}", "Try again later") from None
         except dns.exception.DNSException:  # not a name, or not an answer
             raise DnsTrouble(f"DNS cannot look up {name}", "Correct the name") from None
-        self._silent = 0
+        self._unanswered = 0
         return list(answer.rrset or ()) if answer else []
 
 
@@ -148,7 +148,7 @@ class Spf:
     records: list[str] = field(default_factory=list)  # more than one count as none
     includes: set[str] = field(default_factory=set)  # at any depth
     networks: list[Network] = field(default_factory=list)  # that may send
-    lookups: int = 0  # questions that it costs a receiver
+    lookups: int = 0  # queries that it costs a receiver
     voids: int = 0  # of these that find nothing
     ending: str = ""  # the qualifier of `all`: "-", "~", "?" or "+"
     faults: list[str] = field(default_factory=list)  # why it is not valid

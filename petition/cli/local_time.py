@@ -122,7 +122,7 @@ class Wave:
     people: int
 
     def line(self, now: datetime) -> str:
-        """It, for people."""
+        """The wave as a line of text."""
         who = f"{output.count(self.people, 'person', 'people')} in"
         zones = listed(self.zones[:_NAMED], len(self.zones))
         past = "at once, since it is past: " if self.at <= now else ""
@@ -210,11 +210,11 @@ class Waves:
 
     @property
     def people(self) -> int:
-        """How many get it."""
+        """How many people get the letter."""
         return sum(wave.people for wave in self.all)
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """They, as lines of the plan."""
+        """The waves, as lines of the plan."""
         now = datetime.now(UTC)
         for wave in self.all:
             yield "at", wave.line(now)

@@ -32,7 +32,7 @@ _ANOTHER = "Write another time, or omit --at"
 
 
 class Moment(NamedTuple):
-    """A time of the day, and the day, if one is named: else it is the next time it is that time."""
+    """A time of day, on a date if one is given, else the next time that the clock shows it."""
 
     day: date | None
     clock: time_of_day
@@ -52,9 +52,9 @@ class Moment(NamedTuple):
         return cls(day, clock)
 
     def of(self, zone: ZoneInfo, now: datetime) -> datetime:
-        """It in a time zone; a day that is named may be past.
+        """The moment in a time zone; one with a date may be past.
 
-        UsageError if the change to summer time skips it, or it is more than a year from now. Of a
+        UsageError if the change to summer time skips it, or if it is more than a year away. Of a
         time that comes twice, as summer time ends, it is the first.
         """
         today = now.astimezone(zone).date()
@@ -71,11 +71,11 @@ class Moment(NamedTuple):
         return at
 
     def date(self, zone: ZoneInfo, now: datetime) -> date:
-        """Its day in a time zone."""
+        """The date of the moment in a time zone."""
         return self.day or self.of(zone, now).date()
 
     def ahead(self, zone: ZoneInfo, now: datetime) -> datetime:
-        """The same; UsageError if it is past."""
+        """The moment in a time zone; UsageError if it is past."""
         at = self.of(zone, now)
         if at <= now:
             raise UsageError(f"--at: {output.when(at)} is past", _ANOTHER)

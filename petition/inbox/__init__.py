@@ -34,5 +34,8 @@ class Finding(NamedTuple):
     others: tuple["Finding", ...] = ()  # the same of further recipients whom a bounce names
 
 
+# How mail programs begin the subject of a reply, in each language.
+REPLY_PREFIXES = "re|aw|antw|sv|отв|ответ|відп|rép|res|rif|odp"
+
 _PHRASES = Phrases("inbox/patterns.txt")
 alternatives, finder, pattern = _PHRASES.alternatives, _PHRASES.finder, _PHRASES.pattern

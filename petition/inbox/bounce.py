@@ -17,7 +17,7 @@ from flufl.bounce import all_failures
 
 from petition import mail_parser
 from petition.address import folded
-from petition.inbox import Finding, Kind, alternatives, finder, pattern
+from petition.inbox import REPLY_PREFIXES, Finding, Kind, alternatives, finder, pattern
 from petition.mail_parser import (
     Headers,
     MailPart,
@@ -130,7 +130,8 @@ _says_failed = finder("says failed")
 _says_delayed = finder("says delayed")
 _says_delivered = finder("says delivered")
 _opens_a_notice = finder("opening")
-_IS_REPLY = re.compile(r"\s*(?:re|fwd?|aw|wg|отв|ha|sv|antw|tr)\s*:", re.IGNORECASE)
+# A reply, or a mail that was forwarded.
+_IS_REPLY = re.compile(rf"\s*(?:{REPLY_PREFIXES}|fwd?|wg|ha|tr)\s*:", re.IGNORECASE)
 _says_rejected = finder("says rejected")
 _ORIGINAL = pattern("before the letter")
 _RETURNED_FIELD = pattern("field of the letter")

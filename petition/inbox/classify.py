@@ -10,7 +10,7 @@ A pure function of the mail's bytes: nothing is looked up, fetched, run or writt
 
 import re
 
-from petition.inbox import Finding, Kind, alternatives, finder, pattern
+from petition.inbox import REPLY_PREFIXES, Finding, Kind, alternatives, finder, pattern
 from petition.inbox.bounce import bounce_of, has_null_sender, returned, takes_no_reply
 from petition.inbox.own_words import own_words
 from petition.mail_parser import (
@@ -110,7 +110,7 @@ _AUTO_REPLY_SUBJECT = re.compile(
 )
 _ABSENCE = re.compile(rf"{_TAG}(?:{alternatives('absence')})", re.IGNORECASE)
 _names_ticket = finder("ticket")
-_IS_REPLY = re.compile(r"\s*(?:re|aw|sv|antw|отв|odp|tr|rif|res)\s*:", re.IGNORECASE)
+_IS_REPLY = re.compile(rf"\s*(?:{REPLY_PREFIXES}|tr)\s*:", re.IGNORECASE)
 _says_absent = finder("says absent")
 _fits_an_absence = finder("beside an absence")
 _says_automatic = finder("says automatic")

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from petition.campaign.text_file import packaged_toml
+from petition.inbox import REPLY_PREFIXES
 
 _WORDS: dict[str, dict[str, Any]] = packaged_toml("inbox/signing_phrases.toml")
 _LOOKED_AT = 2_000  # characters of a mail that signs, or of a reply
@@ -24,7 +25,7 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´", "'"))
 _SENTENCE = re.compile(r"[^.!?;,:\n…–—]+[.!?;,:…–—]*")
 _LABEL = re.compile(r"^[\s>*•-]*([^:=\n]{1,80}?)\s*[:：=]\s*(.*)$")
 _CODE = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", re.IGNORECASE)
-_IS_REPLY = re.compile(r"\s*(?:re|aw|antw|sv|отв|ответ|відп|rép|res|rif|odp)\s*:", re.IGNORECASE)
+_IS_REPLY = re.compile(rf"\s*(?:{REPLY_PREFIXES})\s*:", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\s*\([^)]*\)\s*$")  # "(yes or no)"
 # What gateways put before a subject; not "Re:", which answers something else.
 _BEFORE_SUBJECT = re.compile(r"^(?:\s*(?:\[[^\]]{0,40}\]|\*{2,5}[\w -]{1,30}\*{2,5}))+\s*")

@@ -137,8 +137,8 @@ def _is_whole(piece: str) -> bool:
 class _EncodedCode(CodeGenerator):
     """Jinja's compiler, with a template's own text encoded."""
 
-    def _output_child_to_const(self, node: nodes.Expr, *about: Any) -> str:  # noqa: ANN401
-        const = super()._output_child_to_const(node, *about)
+    def _output_child_to_const(self, node: nodes.Expr, *context: Any) -> str:  # noqa: ANN401
+        const = super()._output_child_to_const(node, *context)
         return _encode_own(const) if isinstance(node, nodes.TemplateData) else const
 
 

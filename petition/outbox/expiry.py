@@ -38,12 +38,12 @@ def expired(log: Log, before: datetime) -> Expired:
     """What is older than a moment, and could be erased."""
     database, values = log.database, {"before": stamp(before)}
     rows = database.all("expiring", values)
-    about = {"copies": [row["id"] for row in rows]}
+    copies = {"copies": [row["id"] for row in rows]}
     return Expired(
         people=len({row["folded"] for row in rows}),
         copies=len(rows),
-        answers=database.value("count_answers_of", about),
-        mails=database.value("count_mails_of", about) + database.value("count_strays", values),
+        answers=database.value("count_answers_of", copies),
+        mails=database.value("count_mails_of", copies) + database.value("count_strays", values),
         signatures=len(database.all("expiring_signatures", values)),
         staying=database.value("count_staying", values),
         digests={row["sha256"] for row in rows if row["sha256"]},
@@ -60,8 +60,8 @@ def expire(log: Log, before: datetime) -> Expired:
     with database.transaction():
         found = expired(log, before)
         rows = database.all("expiring", values)
-        about = {"copies": [row["id"] for row in rows]}
-        known = about | {"now": log.now, "reason": Reason.EXPIRED, "reasons": list(Reason)}
+        copies = {"copies": [row["id"] for row in rows]}
+        known = copies | {"now": log.now, "reason": Reason.EXPIRED, "reasons": list(Reason)}
         for query in ("expire_mails", "expire_answers", "expire_events", "expire_copies"):
             database.run(query, known)
         database.run("log_forgotten", known)

@@ -407,14 +407,14 @@ def _logs(state: Mapping[str, Any]) -> dict[str, KnownLog]:
     try:
         return {
             one: KnownLog(
-                _number(about["epoch"]),
-                bool(about["attempted"]),
-                _number(about.get("copies", 0)),
-                str(about["run"]),
-                str(about.get("at", "")),
-                frozenset(map(str, about.get("confirmed", ()))),
+                _number(kept["epoch"]),
+                bool(kept["attempted"]),
+                _number(kept.get("copies", 0)),
+                str(kept["run"]),
+                str(kept.get("at", "")),
+                frozenset(map(str, kept.get("confirmed", ()))),
             )
-            for one, about in state.get("logs", {}).items()
+            for one, kept in state.get("logs", {}).items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged() from error

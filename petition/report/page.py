@@ -399,10 +399,10 @@ def _said(person: ReportedPerson, titles: dict[str, Html]) -> Iterator[Html]:
         if (key and status is whole) or (not key and given and not whole):
             continue
         by_status.setdefault(status, []).append(titles[key])
-    for status, about in by_status.items():
+    for status, parts in by_status.items():
         style = f"background:var(--{status}-b);color:var(--{status}-t)"
         badge = tag("span", _word(status), class_="badge", style=style)
-        yield tag("p", badge, Html(" " + "; ".join(about)))
+        yield tag("p", badge, Html(" " + "; ".join(parts)))
 
 
 def _waits(people: list[ReportedPerson]) -> Html:

@@ -53,7 +53,7 @@ class SiteFolder:
 
     def __init__(self, path: Path, campaign_id: str, *, is_rehearsal: bool) -> None:
         self.path = path
-        self._about = {"campaign": campaign_id, "rehearsal": is_rehearsal}
+        self._origin = {"campaign": campaign_id, "rehearsal": is_rehearsal}
         self._made: dict[str, MadeFile] = {}
         if path.is_symlink():
             raise UsageError(f"{path} is a symbolic link", "Name the folder itself")
@@ -68,7 +68,7 @@ class SiteFolder:
         try:
             data = _content(self.path / LIST, _LIST_LIMIT) or b""
             found: dict[str, Any] = json.loads(data.decode("utf-8"))
-            about = {name: found[name] for name in self._about}
+            origin = {name: found[name] for name in self._origin}
             known = found["format"] == _FORMAT
             self._made = {path: _made_of(path, one) for path, one in found["files"].items()}
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -76,9 +76,9 @@ class SiteFolder:
             raise UsageError(what, hint) from None
         if not known:
             raise UsageError(f"{self.path} was made by another version of petition", hint)
-        if about["campaign"] != self._about["campaign"]:
+        if origin["campaign"] != self._origin["campaign"]:
             raise UsageError(f"{self.path} has the site of another campaign", hint)
-        if self._about["rehearsal"] and not about["rehearsal"]:
+        if self._origin["rehearsal"] and not origin["rehearsal"]:
             what = f"{self.path} has the real site, which a rehearsal does not replace"
             raise UsageError(what, hint)
 
@@ -192,7 +192,7 @@ class SiteFolder:
             path: {"sha256": one.sha256, "made_on": one.made_on.isoformat()}
             for path, one in sorted(made.items())
         }
-        whole = {"format": _FORMAT, **self._about, "files": files}
+        whole = {"format": _FORMAT, **self._origin, "files": files}
         text = json.dumps(whole, ensure_ascii=False, indent=1) + "\n"
         if _content(self.path / LIST) != text.encode():
             replace_whole(self.path / LIST, text.encode(), _READABLE)

@@ -139,12 +139,13 @@ class Edition:
         """What search engines, feed readers and programs that share links look for."""
         site, words = self.site, self.words
         yield void("link", rel="icon", href="data:,")  # otherwise a browser asks for one
-        about = self._sent() or site.title
-        about = f"{words['rehearsal']} {about}" if site.is_rehearsal else about
-        yield void("meta", name="description", content=about[:_DESCRIPTION])
+        described = self._sent() or site.title
+        if site.is_rehearsal:
+            described = f"{words['rehearsal']} {described}"
+        yield void("meta", name="description", content=described[:_DESCRIPTION])
         yield void("meta", property="og:type", content="website")
         yield void("meta", property="og:title", content=title)
-        yield void("meta", property="og:description", content=about[:_DESCRIPTION])
+        yield void("meta", property="og:description", content=described[:_DESCRIPTION])
         yield void("meta", property="og:site_name", content=site.title)
         yield void("meta", property="og:locale", content=str(locale_of(self.language)))
         if site.url:  # these have to be whole addresses
@@ -301,13 +302,14 @@ class Edition:
             yield tag("p", days, class_="wait late" if one.overdue else "wait")
         titles = {each["id"]: each["title"] for each in self.site.demands[self.language]}
         whole = one.by_demand[""]
-        about: dict[Status, list[Html]] = {}
+        by_status: dict[Status, list[Html]] = {}
         for key, title in titles.items():
             if (status := one.by_demand.get(key, Status.NONE)) not in {Status.NONE, whole}:
-                about.setdefault(status, []).append(tag("bdi", title, lang=self.language))
+                by_status.setdefault(status, []).append(tag("bdi", title, lang=self.language))
         if whole is not Status.NONE:
-            about = {whole: [Html(escape(self.words["whole"])), *about.pop(whole, [])]} | about
-        for status, parts in about.items():
+            entire = [Html(escape(self.words["whole"])), *by_status.pop(whole, [])]
+            by_status = {whole: entire} | by_status
+        for status, parts in by_status.items():
             style = f"background:var(--{status}-b);color:var(--{status}-t)"
             badge = tag("span", self._status(status), class_="badge", style=style)
             yield tag("p", badge, Html(" " + "; ".join(parts)))

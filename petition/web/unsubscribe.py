@@ -164,17 +164,17 @@ def _is_click(body: bytes, kind: str) -> bool:
 class Clicks:
     """Looks tokens up and counts clicks, on one event loop.
 
-    Clicks that have to wait are noted in the file, by a thread of its own.
+    Clicks that have to wait are noted in the file, by a thread for that alone.
     """
 
     def __init__(self, log: LogThread, file: Path) -> None:
         self._log = log
         self._file = file
-        self._pen = ThreadPoolExecutor(1, thread_name_prefix="noted")
+        self._note_thread = ThreadPoolExecutor(1, thread_name_prefix="noted")
         self._counting = _Batches(
             log.executor, lambda some: log.answer(lambda found: unsubscribe_all(found, some))
         )
-        self._noting = _Batches(self._pen, partial(note_clicks, file))
+        self._noting = _Batches(self._note_thread, partial(note_clicks, file))
         self._catching_up: asyncio.Task[None] | None = None
 
     async def find(self, token: str) -> tuple[Copy | None, bool]:
@@ -200,7 +200,7 @@ class Clicks:
     def close(self) -> bool:
         """Count what still waits, if possible, and close the log; whether clicks are left over."""
         self._log.close()
-        self._pen.shutdown()
+        self._note_thread.shutdown()
         if has_clicks(self._file):
             with suppress(LogUnusable, OSError):
                 self._log.answer(partial(count_clicks, file=self._file))
@@ -227,7 +227,7 @@ def _copy_and_whether_left(log: Log, token: str) -> tuple[Copy | None, bool]:
 
 
 class _Batches(Generic[T]):
-    """Hands over to a thread all at once what gathers while it is at work."""
+    """Gathers what comes while a thread is busy, and hands it over in one batch."""
 
     def __init__(self, thread: Executor, work: Callable[[Sequence[str]], Sequence[T]]) -> None:
         self._thread = thread
