@@ -11,7 +11,7 @@ import typer
 
 from petition import system
 from petition.address import Mailbox, folded
-from petition.cli import output, run_delivery, send_plan
+from petition.cli import output, run_delivery, send_plan, service_mails
 from petition.cli.approval_mail import ApprovalMail, book_of
 from petition.cli.approve import approval_lines, said_words
 from petition.cli.run_delivery import Secrets
@@ -333,7 +333,7 @@ def _queue(
 
 def _send(prepared: Prepared, secrets: Secrets, asking: Asking, request: ApprovalRequest) -> None:
     """Send what waits, and say what became of it."""
-    results = run_delivery.deliver_service(prepared, secrets, owns_log=asking.owns_log)
+    results = service_mails.deliver_service(prepared, secrets, owns_log=asking.owns_log)
     for one in results:
         if one.mail.kind is ServiceKind.APPROVAL and one.state is not State.SENT:
             output.say_error(f"The mail to {one.mail.mailbox} is {one.state}: {one.said}.")

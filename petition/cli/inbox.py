@@ -20,7 +20,7 @@ from petition.cli import output
 from petition.cli.answer import show_unmatched
 from petition.cli.approve import quoted_words
 from petition.cli.next_step import show_held
-from petition.cli.run_delivery import ServiceRun
+from petition.cli.service_mails import ServiceRun
 from petition.cli.sign_by_mail import DOUBTFUL, SignByMail
 from petition.cli.workspace import Json, Workspace
 from petition.errors import ExitStatus, PetitionError, ServerTrouble, UsageError

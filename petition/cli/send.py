@@ -12,28 +12,32 @@ from zoneinfo import ZoneInfo
 import typer
 
 from petition.campaign.folder import load_campaign, read_settings
-from petition.campaign.server import Server
 from petition.checks.campaign import READ_BACK_FIRST
-from petition.cli import approval, output, run_delivery, send_later, send_plan, send_report
+from petition.cli import (
+    approval,
+    output,
+    run_delivery,
+    send_later,
+    send_plan,
+    send_report,
+    send_to_workers,
+)
 from petition.cli.approval import Asking, Permission
 from petition.cli.local_time import ReadersHolidays, Waves
 from petition.cli.problems import show_problems
-from petition.cli.run_delivery import Progress, Secrets
+from petition.cli.progress import Progress
+from petition.cli.run_delivery import Secrets
 from petition.cli.send_later import Moment
 from petition.cli.send_trial import send_trial, trial_address
-from petition.cli.workspace import WHO, LetterName, ThisLog, Workspace, Yes, engine, named_letter
+from petition.cli.workspace import WHO, LetterName, ThisLog, Workspace, Yes, named_letter
 from petition.errors import ExitStatus, LogChanged, UsageError, listed
 from petition.outbox.log_file import size
-from petition.outbox.models import queue_job
 from petition.outbox.states import State
-from petition.outbox.workers import waiting_unchosen
 from petition.planning.plan import SendOptions
 from petition.planning.prepare import READ_BACK_BEFORE_RUN, Prepared, enqueue, prepare
 from petition.sending.circuit_breaker import CopyResult, RunResult
-from petition.sending.dispatch import Dispatch, Signature, keep_own_files
 from petition.sending.rate_limit import Pace
 from petition.sending.retry import RetrySchedule
-from petition.smtp.dkim import load_key, public_record
 from petition.trust import Section
 
 _LARGE = 100  # megabytes; to check a log of this size takes more than a second
@@ -534,83 +538,15 @@ def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: 
 
 def hand_out(place: Workspace, letter: str, options: SendOptions, flags: Flags) -> ExitStatus:
     """Queue a letter for workers."""
-    server = place.server
-    if server is None:
-        raise UsageError(
-            "workers need a mail server, and none is set",
-            "Name one in [smtp] or PETITION_SMTP_HOST, or omit --workers",
-        )
-    if place.log_file:
-        raise UsageError(
-            "workers need a log in PostgreSQL, but this one is the SQLite file"
-            f" {place.log_file.name}",
-            "Move it: petition migrate postgresql://host/name",
-        )
-    if place.settings.pace.holidays:
-        what = "workers keep no holidays, and [pace] holidays asks for it"
-        raise UsageError(what, "Omit --workers, or remove holidays from [pace]")
+    server = send_to_workers.server_of_workers(place)
     if not flags.dry_run:
         place.count_noted_clicks()
         retry = RetrySchedule.of(place.settings.pace)
         place.log.look_at_deferred(retry.give_up, retry.longest)
-    go = partial(_queue, server=server, flags=flags, place=place)
+
+    def go(prepared: Prepared) -> ExitStatus:
+        if not prepared.comparison.waiting:
+            return nothing_to_do(prepared, flags)
+        return send_to_workers.queue(prepared, server, place, flags.asking, dry_run=flags.dry_run)
+
     return _planned(place, letter, options, READ_BACK_FIRST, go, yes=flags.yes)
-
-
-def _queue(prepared: Prepared, server: Server, flags: Flags, place: Workspace) -> ExitStatus:
-    waiting = prepared.comparison.waiting
-    if not waiting:
-        return nothing_to_do(prepared, flags)
-    approved = list(approval.plan_line(prepared))
-    send_plan.show(prepared, with_letter=flags.dry_run or not flags.yes, more=approved)
-    if flags.dry_run:
-        output.say("Dry run: nothing was queued.")
-        return ExitStatus.DONE
-    permission = approval.settle(prepared, place, flags.asking, ())
-    log, letter = prepared.log, prepared.letter
-    others = waiting_unchosen(log.database, letter)
-    if others:
-        output.say(
-            f"Workers send all waiting copies, so {output.count(others, 'letter')} queued earlier"
-            " will go too."
-        )
-    send_plan.confirm(prepared, send_plan.question(prepared, waiting + others), yes=flags.yes)
-    dispatch = _dispatch(prepared, server)  # fails if there is no key
-    engine().make_tables(log)
-
-    def also() -> None:
-        permission.use(prepared)  # once more: somebody may have said no meanwhile
-        frozen, revision = prepared.plan.frozen, prepared.plan.revision
-        log.memory.hand_out(frozen.campaign_id, letter, revision, log.clock().date())
-        dispatch.keep(log, letter)
-        keep_own_files(log.database, letter, prepared.plan.frozen, prepared.examined.files)
-        queue_job(log.database, letter)
-
-    waiting = enqueue(prepared, also, beside_workers=True).waiting  # workers send meanwhile
-    if not waiting:
-        output.say("Nothing is waiting any more: workers have taken all of them.")
-        return ExitStatus.DONE
-    send_report.say_noted(prepared)
-    output.say(
-        f"Queued {output.count(waiting + others, 'letter')} for workers. Next: run petition worker,"
-        " on any machine that can reach the database."
-    )
-    if dispatch.signature:
-        output.say(
-            "Each worker needs the key of [dkim]: set PETITION_DKIM_KEY, or use --dkim-key FILE."
-        )
-    return ExitStatus.DONE
-
-
-def _dispatch(prepared: Prepared, server: Server) -> Dispatch:
-    settings = prepared.campaign.settings
-    dkim = settings.dkim
-    key = load_key(dkim, prepared.campaign.root) if dkim else None
-    signature = Signature(dkim.domain, dkim.selector, public_record(key)) if dkim and key else None
-    return Dispatch(
-        pace=settings.pace,
-        timezone=settings.campaign.timezone,
-        keep_bytes=prepared.keeps_bytes,
-        stays_here=server.is_loopback,
-        signature=signature,
-    )

@@ -14,8 +14,8 @@ from petition import signing
 from petition.campaign.folder import Campaign, load_campaign
 from petition.checks.letter import refused_by
 from petition.cli import output
-from petition.cli.run_delivery import ServiceRun
 from petition.cli.sandbox import Port
+from petition.cli.service_mails import ServiceRun
 from petition.cli.workspace import OUTBOX, Workspace
 from petition.errors import LogUnusable, PetitionError, UsageError
 from petition.extras import how_to_install

@@ -16,7 +16,7 @@ import typer
 from petition import system
 from petition.campaign.server import find_server
 from petition.cli import output
-from petition.cli.run_delivery import told
+from petition.cli.progress import told
 from petition.cli.workspace import Json, ThisLog, confirm_log, engine
 from petition.database_url import POSTGRESQL, AddressUnreadable, check_log_address
 from petition.errors import (

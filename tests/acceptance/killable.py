@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from petition import user_state
-from petition.cli import run_delivery
+from petition.cli import service_mails
 from petition.cli.main import run
 from petition.outbox import service
 from petition.outbox.enqueue import Listing
@@ -149,7 +149,7 @@ EPOCH: dict[str, Function] = {
 
 # And of the mail that asks an approver.
 ASKING: dict[str, Function] = {
-    "when the request is in the log": lambda point: before(run_delivery, "deliver_service", point),
+    "when the request is in the log": lambda point: before(service_mails, "deliver_service", point),
     "before the mark of a mail": lambda point: before(service, "mark", point),
     "behind the mark of a mail": lambda point: after(service, "mark", point),
     "before the record of a mail": lambda point: before(service, "record", point),

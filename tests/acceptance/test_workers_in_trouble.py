@@ -386,12 +386,12 @@ def test_a_server_that_says_nothing_does_not_keep_a_worker(tmp_path: Path, postg
 # Runs petition until it has queued copies and is about to queue the jobs for them, and stops there.
 STOPS = """
 import os, signal
-from petition.cli import send
-queue = send.queue_job
+from petition.cli import send_to_workers
+queue = send_to_workers.queue_job
 def stopped(*arguments):
     os.kill(os.getpid(), signal.SIGSTOP)
     return queue(*arguments)
-send.queue_job = stopped
+send_to_workers.queue_job = stopped
 """
 
 

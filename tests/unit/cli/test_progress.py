@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from petition.cli.run_delivery import Progress
+from petition.cli.progress import Progress
 from petition.outbox.states import State
 
 
