@@ -317,7 +317,8 @@ class _Shown:
                 output.count(number, kind, _PLURALS.get(kind, ""))
                 for kind, number in self._kinds.items()
             )
-            of_them = f", {len(self._ours)} of them about your letters: {told}" if told else ""
+            some = f", {len(self._ours)} of them" if len(self._ours) < number else ""
+            of_them = f"{some} about your letters: {told}" if told else ""
             output.say(f"{output.count(number, 'new mail')}{of_them}.")
         elif even_nothing:
             output.say("No new mail.")

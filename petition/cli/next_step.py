@@ -8,7 +8,7 @@ from petition.address import folded
 from petition.campaign.folder import Campaign
 from petition.cli import output
 from petition.errors import CampaignError, listed, sentence
-from petition.outbox.log import Log
+from petition.outbox.log import Log, utc_now
 from petition.outbox.manual import held
 from petition.outbox.states import WAITING, State
 
@@ -20,7 +20,7 @@ def next_step(
 ) -> str:
     """What a person can do about the copies of a letter in a state; `campaign` loads the list."""
     due = log.next_due(name) if state is State.DEFERRED else None
-    from_then = f"from {output.when(due)} on: " if due else ""
+    from_then = f"from {output.when(due)} on: " if due and due > utc_now() else ""
     if is_for_workers(log, name) and state in {*WAITING, State.SENDING}:
         working = "a petition worker is sending them"
         return working if state is State.SENDING else f"{from_then}petition worker"

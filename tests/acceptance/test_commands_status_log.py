@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sqlite3
 import subprocess
 import sys
 
@@ -94,6 +95,14 @@ def test_status_says_what_to_do_next(mixed: SmallCampaign):
     assert "2099-01-01" in text
     assert "nobody received anything" in text
     assert "rehearsal.db" in text
+
+
+def test_a_time_that_is_past_is_not_waited_for(mixed: SmallCampaign):
+    with sqlite3.connect(mixed.root / "rehearsal.db") as log:
+        log.execute("UPDATE copy SET due_at = replace(due_at, '2099', '2001')")
+    text = mixed.petition("status", "open-letter", status=0).out
+    assert "1 deferred" in text
+    assert "2001" not in text
 
 
 def test_one_row_a_copy(mixed: SmallCampaign):
