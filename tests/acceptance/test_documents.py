@@ -35,7 +35,7 @@ from typer.main import get_command
 from petition.campaign.letter import FrontMatter
 from petition.campaign.settings import Settings
 from petition.campaign.signatories import Signatory
-from petition.cli import status
+from petition.cli import log, status
 from petition.cli.main import app, load
 from petition.errors import ExitStatus
 from petition.outbox.states import TRANSITIONS, State
@@ -262,7 +262,7 @@ def test_every_state_and_every_arrow_is_named():
 def test_every_key_that_a_script_reads_is_named():
     page = PAGES["docs/json.md"]
     copies = [f"`copies[].{key}`" for key in status.COLUMNS]
-    events = [f"`events[].{key}`" for key in status.LOG_COLUMNS]
+    events = [f"`events[].{key}`" for key in log.COLUMNS]
     assert [key for key in (*copies, *events) if key not in page] == []
 
 
