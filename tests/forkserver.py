@@ -188,7 +188,8 @@ def put_program(folder: Path, environ: Mapping[str, str]) -> Path:
     return folder
 
 
-_STARTUP = re.compile("(PYTHON|LC_|LANG).*|VIRTUAL_ENV")  # what Python reads when it starts
+# What Python reads when it starts; which keyring there is, is looked up when one is asked.
+_STARTUP = re.compile("(PYTHON(?!_KEYRING)|LC_|LANG).*|VIRTUAL_ENV")
 _servers: dict[tuple[tuple[str, str], ...], ForkServer] = {}
 
 

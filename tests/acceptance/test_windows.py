@@ -5,7 +5,6 @@ import email.policy
 import random
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from tests.acceptance.returning import Returns
 from tests.acceptance.small import SmallCampaign
 from tests.acceptance.windows_campaign import Running, WindowsCampaign
 from tests.servers.counting import counting_server
-from tests.servers.windows import Windows, running_windows
+from tests.servers.windows import Windows
 
 pytestmark = [pytest.mark.slow, pytest.mark.component("wine", "windows-python")]
 
@@ -39,12 +38,6 @@ def wait():
 threading.Thread(target=wait, daemon=True).start()
 runpy.run_module("petition", run_name="__main__", alter_sys=True)
 """
-
-
-@pytest.fixture(scope="module")
-def windows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Windows]:
-    with running_windows(tmp_path_factory.mktemp("windows")) as windows:
-        yield windows
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.windows import running_windows
+from tests.servers.windows import Windows
 
 pytestmark = [pytest.mark.slow, pytest.mark.component("wine", "windows-python")]
 
@@ -95,10 +95,9 @@ print("all")
 """
 
 
-def test_files_locks_and_commands(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory):
+def test_files_locks_and_commands(windows: Windows, tmp_path: Path):
     campaign = tmp_path / "campaign"
     campaign.mkdir()
     (campaign / "program.py").write_text(PROGRAM, encoding="utf-8")
-    with running_windows(tmp_path_factory.mktemp("windows")) as windows:
-        status, out, err = windows.run(windows.python, "program.py", cwd=campaign)
+    status, out, err = windows.run(windows.python, "program.py", cwd=campaign)
     assert (status, out.strip()) == (0, "all"), err
