@@ -4,6 +4,7 @@ import re
 import sys
 from enum import StrEnum
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,6 +56,8 @@ def help(  # noqa: A001 (the command's name)
         typer.echo(_all_commands())
     elif command.endswith(".md"):
         _show_page(_page(command))
+    elif not any(command in group for group in GROUPS.values()) and f"{command}.md" in _pages():
+        _show_page(_page(f"{command}.md"))
     else:
         name, found, _ = program.resolve_command(root, [command])
         found.make_context(name, ["--help"], parent=root)
@@ -71,15 +74,19 @@ def _show_page(text: str) -> None:
 
 def _page(name: str) -> str:
     """A page of the documentation, without what only the tests read in it."""
-    folder = files("petition") / "docs"  # a wheel has it there, a clone beside the package
-    if not folder.is_dir():
-        folder = Path(petition.__file__).parents[1] / "docs"
-    pages = {each.name: each for each in folder.iterdir() if each.name.endswith(".md")}
+    pages = _pages()
     if name not in pages:
         every = f"The pages are {', '.join(sorted(pages))}"
         raise UsageError(f'there is no page "{name}"', nearest_hint(name, pages, every))
     text = pages[name].read_text(encoding="utf-8")
     return re.sub(r"^<!--.*?-->\n", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def _pages() -> dict[str, Traversable]:
+    folder: Traversable = files("petition") / "docs"  # in a clone it is beside the package
+    if not folder.is_dir():
+        folder = Path(petition.__file__).parents[1] / "docs"
+    return {each.name: each for each in folder.iterdir() if each.name.endswith(".md")}
 
 
 def _all_commands() -> str:

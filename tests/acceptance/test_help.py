@@ -45,6 +45,13 @@ def test_help_on_a_command_is_its_help(nowhere: SmallCampaign, command: str):
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_a_page_is_shown_by_its_name_unless_a_command_has_it(nowhere: SmallCampaign):
+    page = nowhere.petition("help", "delivery.md", status=0).out
+    assert nowhere.petition("help", "delivery", status=0).out == page
+    assert nowhere.petition("help", "login", status=0).out.startswith("Usage")
+    assert nowhere.petition("help", "login.md", status=0).out.startswith("#")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_ends_with_two_examples_that_the_program_takes(
     nowhere: SmallCampaign, command: str
