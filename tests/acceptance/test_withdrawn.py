@@ -2,7 +2,6 @@
 
 import email
 import email.policy
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from petition.outbox.signatures import Review
 from tests import PATIENCE
 from tests.acceptance.queued import queue
 from tests.acceptance.signing import hide_name, log_of, sign, taking_signatures, withdraw
-from tests.acceptance.small import SmallCampaign, Terminal
+from tests.acceptance.small import HELD, SmallCampaign, Terminal
 from tests.servers.counting import CountingServer, counting_server
 
 ANN = "Ann Reed,individual,ann@x.example,yes\n"
@@ -52,13 +51,12 @@ def confirmed(campaign: SmallCampaign) -> Iterator[Terminal]:
     """A `send` that was confirmed, waits for its moment, and is held while the block runs."""
     text = (campaign.root / "petition.toml").read_text(encoding="utf-8")
     campaign.write("petition.toml", f'{text}\n[pace]\ngrace = "1 s"\n')
-    child = campaign.on_terminal("send", "open-letter")
+    child = campaign.on_terminal("send", "open-letter", before=HELD)
     child.expect_exact("[y/N]")
     child.send("y\n")
     child.expect_exact("Nothing is queued")
-    child.signal(signal.SIGSTOP)
     yield child
-    child.signal(signal.SIGCONT)
+    campaign.write("go", "")
 
 
 def test_a_letter_is_made_without_whoever_has_withdrawn(small: SmallCampaign):
