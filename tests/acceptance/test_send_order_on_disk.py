@@ -128,7 +128,8 @@ def test_what_tells_others_is_on_the_disk_before_the_first_dot_goes(tmp_path: Pa
     draft_synced = first(lines, f"fsync\\(\\d+<{folder}/\\.sent\\.toml\\.\\w+>")
     renamed = first(lines, 'rename\\("[^"]*sent\\.toml\\.\\w+", "[^"]*/sent\\.toml"')
     folder_synced = renamed + first(lines[renamed:], f"fsync\\(\\d+<{folder}>")
-    dot = first(lines, r"(?s)send\w+\(.*Message-ID: ")
+    # asyncio sends, uvloop writes.
+    dot = first(lines, r"(?s)(send\w+|writev?)\(\d+<(socket|TCP):.*Message-ID: ")
     assert draft < draft_synced < renamed < folder_synced < dot
 
 
