@@ -45,10 +45,11 @@ virtual_gid_maps = static:65534
 {more}
 """
 
+# The queue manager looks once a second for what it was not told of while it was started anew.
 _MASTER = """\
 127.0.0.1:{port} inet n - n - - smtpd
 cleanup   unix  n - n - 0 cleanup
-qmgr      unix  n - n 300 1 qmgr
+qmgr      unix  n - n 1 1 qmgr
 rewrite   unix  - - n - - trivial-rewrite
 bounce    unix  - - n - 0 bounce
 defer     unix  - - n - 0 bounce
