@@ -5,22 +5,23 @@
 -- The letter's list as it is now, for this connection only.
 CREATE TEMPORARY TABLE listed (
     position INTEGER PRIMARY KEY,
-    mailbox  TEXT NOT NULL,
+    -- What each comparison reads comes first: SQLite unpacks a row up to the last column it needs.
     folded   TEXT NOT NULL,
+    twin     INTEGER NOT NULL, -- 0, or its number among the rows left out beside another
+    wanted   INTEGER NOT NULL, -- this send is for this row
+    chosen   INTEGER NOT NULL, -- and it is within the limit
+    excluded TEXT NOT NULL,
+    action   TEXT NOT NULL DEFAULT 'new', -- as for somebody who is not in the log
+    copy     INTEGER,
+    mailbox  TEXT NOT NULL,
     domain   TEXT NOT NULL,
     name     TEXT NOT NULL,
     language TEXT NOT NULL,
     row_id   TEXT NOT NULL,
     file     TEXT NOT NULL,
     line     INTEGER NOT NULL,
-    fields   TEXT NOT NULL,
-    wanted   INTEGER NOT NULL, -- this send is for this row
-    excluded TEXT NOT NULL,
-    chosen   INTEGER NOT NULL, -- and it is within the limit
-    twin     INTEGER NOT NULL, -- 0, or its number among the rows left out beside another
     binding  BLOB NOT NULL,
-    action   TEXT NOT NULL DEFAULT 'new', -- as for somebody who is not in the log
-    copy     INTEGER
+    fields   TEXT NOT NULL
 )
 
 -- :name stage_index
@@ -33,8 +34,8 @@ DROP TABLE IF EXISTS listed
 
 -- :name stage
 -- Stage one row of the list.
-INSERT INTO listed (position, mailbox, folded, domain, name, language, row_id, file, line, fields,
-                    wanted, excluded, chosen, twin, binding)
+INSERT INTO listed (position, folded, twin, wanted, chosen, excluded, mailbox, domain, name, language,
+                    row_id, file, line, binding, fields)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- :name compare_anew
@@ -84,9 +85,11 @@ UPDATE listed SET chosen = wanted, (action, copy) = (
     LEFT JOIN suppression AS out ON out.folded = listed.folded AND out.reason <> 'forgotten'
 )
 WHERE excluded <> ''
-   OR EXISTS (SELECT 1 FROM copy WHERE copy.letter = :letter AND copy.folded = listed.folded
-        AND copy.twin = listed.twin AND copy.newest = 1)
-   OR EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = listed.folded)
+   OR ((SELECT 1 FROM copy WHERE letter = :letter AND newest = 1 LIMIT 1) = 1 -- asked once
+       AND EXISTS (SELECT 1 FROM copy WHERE copy.letter = :letter AND copy.folded = listed.folded
+            AND copy.twin = listed.twin AND copy.newest = 1))
+   OR ((SELECT 1 FROM suppression LIMIT 1) = 1
+       AND EXISTS (SELECT 1 FROM suppression WHERE suppression.folded = listed.folded))
 
 -- :name choose_first
 -- If more rows than the limit get a letter, keep only the first of them.
@@ -126,12 +129,14 @@ SELECT MIN(copy.due_at) FROM listed JOIN copy ON copy.id = listed.copy
 WHERE listed.chosen = 1 AND listed.action = 'deferred'
 
 -- :name chosen_states
--- How many chosen rows of the list have a copy in each state.
-SELECT copy.state, COUNT(*)
-FROM listed
-LEFT JOIN copy ON copy.letter = :letter AND copy.folded = listed.folded
-        AND copy.twin = listed.twin AND copy.newest = 1
-WHERE listed.chosen = 1 GROUP BY copy.state HAVING COUNT(copy.id) > 0
+-- How many chosen rows of the list have a copy in each state; those after `last` were created here.
+SELECT state, CAST(SUM(number) AS BIGINT) FROM (
+    SELECT state, COUNT(*) AS number FROM copy
+    WHERE letter = :letter AND newest = 1 AND id > :last GROUP BY state
+    UNION ALL
+    SELECT copy.state, COUNT(*) FROM listed JOIN copy ON copy.id = listed.copy
+    WHERE listed.chosen = 1 AND copy.newest = 1 GROUP BY copy.state
+) AS theirs GROUP BY state
 
 -- :name chosen_persons
 -- The chosen rows to send to, as they will go out: after an attempt, as they were queued.
@@ -244,9 +249,11 @@ CREATE TEMPORARY TABLE chosen (copy INTEGER PRIMARY KEY)
 DROP TABLE IF EXISTS chosen
 
 -- :name choose
--- The copies of the chosen rows in this revision, without those that the list excludes.
+-- The copies of the chosen rows in this revision, without those that the list excludes. Those after
+-- `last` were just created: of them, the ones that wait.
 INSERT INTO chosen (copy)
-SELECT copy.id FROM listed
-JOIN copy ON copy.letter = :letter AND copy.folded = listed.folded || ''
-    AND copy.twin = listed.twin AND copy.newest = 1
-WHERE listed.chosen = 1 AND listed.action <> 'excluded' AND copy.revision = :revision
+SELECT id FROM copy WHERE letter = :letter AND newest = 1 AND state = 'queued' AND id > :last
+UNION ALL
+SELECT copy.id FROM listed JOIN copy ON copy.id = listed.copy
+WHERE listed.chosen = 1 AND listed.action <> 'excluded' AND copy.newest = 1
+  AND copy.revision = :revision

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from itertools import compress
 from typing import NamedTuple
 
 from petition.address import folded
@@ -66,7 +67,9 @@ class Selection:
         self._condition: Condition | None = None
         if options.where is not None and people:
             self._condition = Condition(options.where, people.columns)
-        self._is_due = options.is_due
+        self._options = options
+        # Those of the letter: whoever wants one of them gets it.
+        self._languages = {"", *(merger.frozen.languages if merger else ())}
         self._fits_somebody = False
         self.seen = 0
 
@@ -75,28 +78,32 @@ class Selection:
         self.seen += len(people)
         if self._condition:
             self._condition.judge(people)
-        rows = []
-        for person in people:
-            is_meant = self._is_for(person)
-            chosen = is_meant and (self._is_due is None or self._is_due(person))
-            if chosen:
+        chooses = bool(self._options.who or self._condition)
+        meant = [self._is_for(one) for one in people] if chooses else [True] * len(people)
+        chosen, is_due = meant, self._options.is_due
+        if is_due is not None:
+            chosen = [is_meant and is_due(one) for is_meant, one in zip(meant, people, strict=True)]
+        for person in compress(people, chosen):
+            if person.language not in self._languages:
                 self._examined.note_fallback(self._merger, person)
-            mailbox = person.mailbox
-            # In their order: a hundred thousand times by name would take a tenth of a second.
-            row = ListedRow(
-                mailbox.addr_spec,
-                mailbox.display_name,
+        # In their order: a hundred thousand times by name would take a tenth of a second.
+        rows = [
+            ListedRow(
+                person.mailbox.addr_spec,
+                person.mailbox.display_name,
                 person.language,
                 person.id,
                 person.file,
                 person.line,
                 person.fields,
-                chosen,
+                is_chosen,
                 person.excluded,
                 person.address,
             )
-            rows.append(row)
-            if self._digests:
+            for person, is_chosen in zip(people, chosen, strict=True)
+        ]
+        if self._digests:
+            for row, is_meant in zip(rows, meant, strict=True):
                 self._digests.all.add(row)
                 if is_meant:
                     self._digests.chosen.add(row)

@@ -6,6 +6,7 @@ from petition import address
 from petition.address import (
     Mailbox,
     addr_spec_in,
+    all_folded,
     clean_name,
     folded,
     is_of,
@@ -238,3 +239,8 @@ def test_a_text_that_is_no_address_has_a_key_too(text: str):
 )
 def test_a_masked_address_cannot_be_written_to(text: str, shown: str):
     assert masked(text, ["our@own.example"]) == shown
+
+
+@given(st.lists(st.text(max_size=5) | st.sampled_from([" Ann@X.example", "b@КАЗ.example\n"])))
+def test_many_addresses_are_folded_as_one_is(texts):
+    assert all_folded(texts) == [*map(folded, texts)]

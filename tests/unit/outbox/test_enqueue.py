@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from petition.errors import LogUnusable
 from petition.outbox import manual
-from petition.outbox.enqueue import Action, ListedRow, Listing, as_json
+from petition.outbox.enqueue import Action, ListedRow, Listing, all_as_json, as_json
 from petition.outbox.log import Log
 from petition.outbox.states import Mode, State
 from tests.unit.outbox.conftest import frozen, listed, stage
@@ -279,3 +279,35 @@ def test_no_mailbox_has_two_copies_in_one_revision(
 @given(st.dictionaries(st.text(), st.text(), max_size=5))
 def test_fields_are_kept_as_json_with_sorted_names(fields: dict[str, str]):
     assert as_json(fields) == json.dumps(fields, ensure_ascii=False, sort_keys=True)
+
+
+SOME = st.text('ab"\\%ж\n', max_size=3)
+FIELDS = st.fixed_dictionaries({"name": SOME, "a%s": SOME})
+
+
+@given(st.lists(FIELDS | st.dictionaries(st.sampled_from(["name", "a%s", "c"]), st.text())))
+def test_fields_of_many_rows_are_kept_as_those_of_one(rows: list[dict[str, str]]):
+    assert all_as_json(rows) == [*map(as_json, rows)]
+
+
+def test_rows_are_staged_together_as_they_are_one_by_one(log: Log):
+    assert log.key  # it is made in a transaction of its own
+    with log.database.transaction():
+        manual.Forgotten(log).add("bob@x.example")
+    rows = listed("ann", "bob", "Жан", "dora", only=("ann", "bob"))
+    left_out = [
+        row._replace(mailbox=f"{row.mailbox} (duplicate{more})", address=row.mailbox.upper())
+        for row in rows
+        for more in ("", " 2")
+    ]
+    rows = [*rows, *(row._replace(excluded="duplicate", chosen=False) for row in left_out)]
+    staged = []
+    for size in (1, 3, len(rows)):
+        listing = Listing(log, "open")
+        with listing.staging() as stage_some:
+            for begin in range(0, len(rows), size):
+                stage_some(rows[begin : begin + size])
+        kept = log.database._connection.execute("SELECT * FROM listed ORDER BY position")
+        staged.append([*map(tuple, kept.fetchall())])
+    assert len(staged[0]) == len(rows)
+    assert staged[0] == staged[1] == staged[2]
