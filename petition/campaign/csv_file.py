@@ -5,7 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from io import StringIO
-from itertools import chain
+from itertools import chain, islice, repeat
+from operator import attrgetter
 from os import fstat
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -28,9 +29,11 @@ AS_IT_IS = Reading()
 
 Record = tuple[int, list[str] | Problem]  # a line and its cells, or why it cannot be used
 
+BLOCK = 250  # rows that go through the pipeline together
+
 _COLUMN_LIMIT = 5_000
 _LINE_LIMIT = 1_000_000  # characters; no row of people is longer
-_BLOCK = 1 << 16  # characters that are looked over together
+_CHARACTERS = 1 << 16  # that are looked over together
 _HEADER_LIMIT = 1 << 16  # characters that the separator is looked for in
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 # Blanks between a closing quote and the separator; an even number of quotes closes no cell.
@@ -50,6 +53,22 @@ _HINT_QUOTES = 'Put quotes around the whole cell, and double each quote inside i
 
 class _Unreadable(PetitionError):
     """Nothing from the next line on can be read."""
+
+
+def in_blocks(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Records some at a time; those before a CampaignError come first."""
+    fault = None
+    while fault is None:
+        some = list[Record]()
+        try:
+            some.extend(islice(records, BLOCK))
+        except CampaignError as why:
+            fault = why
+        if some:
+            yield some
+        if fault is None and len(some) < BLOCK:
+            return
+    raise fault
 
 
 class CsvFile:
@@ -77,8 +96,8 @@ class CsvFile:
             parts.append(f"cells are separated by {_SEPARATORS[self.separator]}")
         return ", ".join(parts)
 
-    def records(self) -> Iterator[Record]:
-        """The header and the rows that are not blank, each with its line.
+    def blocks(self) -> Iterator[list[Record]]:
+        """The header and the rows that are not blank, each with its line, some at a time.
 
         CampaignError if nothing from here on can be read.
         """
@@ -87,7 +106,7 @@ class CsvFile:
         try:
             with self._path.open(encoding=self.encoding.codec, errors=errors, newline="") as stream:
                 self._refuse_changed(stream)
-                yield from self._parsed(_Blocks(stream, self.encoding))
+                yield from self._parsed(_Texts(stream, self.encoding))
                 self._refuse_changed(stream)
         except OSError as why:
             raise CampaignError([Problem(self.file, None, *unreadable(why))]) from None
@@ -105,37 +124,54 @@ class CsvFile:
             while line := stream.readline(_LINE_LIMIT):
                 yield line
 
-    def _parsed(self, blocks: "_Blocks") -> Iterator[Record]:
-        text = chain.from_iterable(blocks)
+    def _parsed(self, texts: "_Texts") -> Iterator[list[Record]]:
+        text = chain.from_iterable(texts)
         reader = csv.reader(text, delimiter=self.separator, skipinitialspace=True, strict=True)
-        first = 1
-        try:
-            if self._has_hint:
-                next(text, None)
-                first = 2
-            line = first
-            while True:
-                try:
-                    for cells in reader:
-                        if blocks.have_nul and any("\0" in cell for cell in cells):
-                            what = "contains a NUL character"
-                            yield line, Problem(self.file, line, what, _HINT_NUL)
-                        elif (cells and cells[0].strip()) or any(map(str.strip, cells)):
-                            yield line, cells
-                        line = first + reader.line_num
-                except csv.Error as why:
-                    spans_lines = first + reader.line_num > line + 1
-                    what, hint = _broken(str(why), spans_lines=spans_lines)
-                    fault = Problem(self.file, line, what, hint)
-                    if spans_lines:  # an unclosed quote has swallowed the rows after it
-                        raise CampaignError([fault]) from None
-                    yield line, fault
-                    line = first + reader.line_num
-                else:
-                    return
-        except _Unreadable as why:
-            fault = Problem(self.file, first + reader.line_num, why.what, why.hint)
-            raise CampaignError([fault]) from None
+        # Each row with the number of its last line, without a step of Python for it.
+        numbered = zip(reader, map(attrgetter("line_num"), repeat(reader)), strict=False)
+        before = 0  # lines that the reader does not count
+        if self._has_hint:
+            next(text, None)
+            before = 1
+        line, is_over = before + 1, False
+        while not is_over:
+            read, why = list[tuple[list[str], int]](), None
+            try:
+                read.extend(islice(numbered, BLOCK))  # keeps the rows before a fault
+                is_over = len(read) < BLOCK
+            except (csv.Error, _Unreadable) as fault:
+                why = fault
+            lines = [line, *(before + last + 1 for _, last in read)]
+            line = lines.pop()
+            records: list[Record] = [
+                (at, self._without_nul(at, cells) if texts.have_nul else cells)
+                for at, (cells, _) in zip(lines, read, strict=True)
+                if (cells and cells[0].strip()) or any(map(str.strip, cells))
+            ]
+            if why:
+                following = before + reader.line_num + 1
+                problem, is_over = self._broken(why, line, following)
+                if not is_over:
+                    records.append((line, problem))
+                    line = following
+            if records:
+                yield records
+            if why and is_over:
+                raise CampaignError([problem])
+
+    def _broken(
+        self, why: "csv.Error | _Unreadable", line: int, following: int
+    ) -> tuple[Problem, bool]:
+        """The problem of a row that begins in a line, and whether nothing after it can be read."""
+        if isinstance(why, _Unreadable):
+            return Problem(self.file, following, why.what, why.hint), True
+        spans_lines = following > line + 1  # an unclosed quote has swallowed the rows after it
+        return Problem(self.file, line, *_broken(str(why), spans_lines=spans_lines)), spans_lines
+
+    def _without_nul(self, line: int, cells: list[str]) -> list[str] | Problem:
+        if any("\0" in cell for cell in cells):
+            return Problem(self.file, line, "contains a NUL character", _HINT_NUL)
+        return cells
 
 
 def open_csv(
@@ -203,7 +239,7 @@ def _broken(message: str, *, spans_lines: bool) -> tuple[str, str]:
     return "a quoted cell continues after its closing quote", _HINT_QUOTES
 
 
-class _Blocks:
+class _Texts:
     """The lines of a file in blocks, which are checked before they are parsed."""
 
     def __init__(self, stream: TextIO, encoding: Encoding) -> None:
@@ -213,7 +249,7 @@ class _Blocks:
 
     def __iter__(self) -> Iterator[Iterable[str]]:
         # Hardly one line in a million is wrong: a block without a fault needs no closer look.
-        while block := self._stream.read(_BLOCK):
+        while block := self._stream.read(_CHARACTERS):
             block += self._stream.readline(_LINE_LIMIT)
             self.have_nul = self.have_nul or "\0" in block
             is_right = len(block) < _LINE_LIMIT and self._fault_in(block) is None

@@ -5,7 +5,7 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
 from weakref import finalize
@@ -13,6 +13,7 @@ from weakref import finalize
 from petition.address import (
     Mailbox,
     addr_spec_in,
+    all_folded,
     find_obscured,
     folded,
     is_plain,
@@ -45,6 +46,7 @@ _BEHIND = frozenset({
 _NEAR = 0.5  # of what a WHO can be, on difflib's scale: "p9" is near to "p1"
 _ADDRESS = re.compile(r"[^\s<>()\[\];,:\"|/]{1,64}@[^\s<>()\[\];,:\"|/]{1,255}(?<!\.)")
 _NO_TEXT = hash("")
+_FILTER = 1 << 21  # bytes
 _LABEL_END = re.compile(r"[@.+]")
 _ALIKE = frozenset({"LATIN", "CYRILLIC", "GREEK"})
 
@@ -130,6 +132,36 @@ class PeopleList:
             fields,
             excluded,
         )
+
+    def people_of(self, rows: list[TableRow]) -> list[Person] | None:
+        """The people of rows in which nothing is unusual: what `person_of` says of each.
+
+        None: each needs a look by itself.
+        """
+        if any(row.fault for row in rows):
+            return None
+        fields = [row.cells for row in rows]
+        for cells in fields if self._is_completed else ():
+            self._complete(cells)
+        nothing = [""] * len(rows)
+        addresses, names, ids, languages = (
+            [cells[name] for cells in fields] if name in self.columns else nothing
+            for name in ("email", "name", "id", "language")
+        )
+        tags = {text: language_tag(text) if text else "" for text in {*languages}}
+        text = "".join(chain.from_iterable(map(dict.values, fields)))
+        is_usual = None not in tags.values() and text.isprintable()
+        # What `doubts` looks for; no plain address begins with an apostrophe.
+        if not is_usual or "[" in text or "#" in text or not all(map(is_plain, addresses)):
+            return None
+        try:
+            excluded = [*map(self.exclusion_of, rows)] if self.marks else nothing
+        except RowRefused:
+            return None
+        places = [row.line for row in rows], [row.number for row in rows]
+        mailboxes, spoken = map(Mailbox, names, addresses), map(tags.__getitem__, languages)
+        of_each = (*places, ids, mailboxes, spoken, fields, excluded)
+        return [*map(Person, repeat(self.file), *of_each)]
 
     def exclusion_of(self, row: TableRow) -> str:
         """Why not to write to a row, or ""; a refusal counts whatever else is wrong in the row.
@@ -248,6 +280,29 @@ class PeopleList:
         return self.table.heading(self._export.taken.get(column, column))
 
 
+class Repeated:
+    """Which texts of a list may be in it more than once, by their hashes, in two megabytes.
+
+    A Bloom filter with one bit for each text. All that are repeated are in `found`; of a million
+    that are not, some 30,000 too.
+    """
+
+    def __init__(self) -> None:
+        self.found = set[int]()
+        self._bits = bytearray(_FILTER)
+
+    def look_at(self, hashes: Iterable[int]) -> None:
+        """Look at the next texts; "" does not count as one."""
+        bits, found, last = self._bits, self.found, _FILTER - 1
+        for key in hashes:
+            at, bit = key & last, 1 << (key >> 60 & 7)
+            if bits[at] & bit:
+                found.add(key)
+            else:
+                bits[at] |= bit
+        found.discard(_NO_TEXT)
+
+
 class FirstLines:
     """Where each text of a list first appeared, in an SQLite table in memory: 20 bytes a text.
 
@@ -298,20 +353,11 @@ class ListJudge:
 
     def __call__(self, rows: list[TableRow]) -> tuple[list[Person], list[Problem]]:
         """The people of the next rows, and what is wrong with other rows."""
-        listed, found, problems = self.people, list[Person](), list[Problem]()
-        for row in rows:
-            if row.fault:
-                problems.append(row.fault)
-                continue
-            try:
-                found.append(listed.person_of(row))
-            except RowRefused as why:
-                problems.append(listed.problem_of(row, why))
-            else:
-                text = "".join(row.cells.values())
-                if "[" in text or text.startswith("#") or row.cells["email"].startswith("'"):
-                    problems += listed.doubts(row)
-        keys = [folded(one.mailbox.addr_spec) for one in found]
+        problems = list[Problem]()
+        found = self.people.people_of(rows)
+        if found is None:
+            found = [*self._judged(rows, problems)]
+        keys = all_folded([one.mailbox.addr_spec for one in found])
         lines = [one.line for one in found]
         twice = self._addresses.repeats(keys, lines)
         names = {one.line: one.mailbox.display_name for one in found} if twice else {}
@@ -325,6 +371,22 @@ class ListJudge:
         if twice:
             found = [one for at, one in enumerate(found) if at not in twice]
         return found, problems
+
+    def _judged(self, rows: list[TableRow], problems: list[Problem]) -> Iterator[Person]:
+        """The people of rows, each looked at by itself; adds what is wrong with other rows."""
+        listed = self.people
+        for row in rows:
+            if row.fault:
+                problems.append(row.fault)
+                continue
+            try:
+                yield listed.person_of(row)
+            except RowRefused as why:
+                problems.append(listed.problem_of(row, why))
+            else:
+                text = "".join(row.cells.values())
+                if "[" in text or text.startswith("#") or row.cells["email"].startswith("'"):
+                    problems += listed.doubts(row)
 
     def _twice(
         self, first: int, person: Person, what: str, column: str, name: str | None = ""

@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError  # noqa: N812 (it is a class)
 
 from petition.campaign import sheet_look
-from petition.campaign.csv_file import CHANGED, Reading, Record
+from petition.campaign.csv_file import CHANGED, Reading, Record, in_blocks
 from petition.campaign.names import nearest_hint, quoted
 from petition.campaign.text_file import unreadable
 from petition.errors import CampaignError, PetitionError, Problem
@@ -93,11 +93,14 @@ class SheetFile:
         next(filled, None)  # the header
         return [row for row in filled if row in self._look.hidden_rows]
 
-    def records(self) -> Iterator[Record]:
-        """The header and the rows that are not blank, each with its row number.
+    def blocks(self) -> Iterator[list[Record]]:
+        """The header and the rows that are not blank, each with its row number, some at a time.
 
         CampaignError if the sheet cannot be read.
         """
+        return in_blocks(self._records())
+
+    def _records(self) -> Iterator[Record]:
         sheet, width = self._sheet(), 0
         for row, values in enumerate(sheet.iter_rows(), 1):
             cells = self._look.of(row, values, _text)

@@ -7,19 +7,20 @@ is skipped and counted. What all rows of one address say about consent counts to
 import re
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain, starmap
 from pathlib import Path
 
-from petition.address import Mailbox, folded
+from petition.address import Mailbox, all_folded, folded
 from petition.campaign.csv_file import Reading
 from petition.campaign.names import quoted
 from petition.campaign.people import (
     PeopleList,
     Person,
+    Repeated,
     RowRefused,
     open_people,
 )
@@ -135,7 +136,6 @@ INVALID, DUPLICATE = "invalid", "duplicate"
 _NAMED = 5  # lines that are named in a warning; the rest are counted
 _UNSEEN = re.compile(r"[^\w.@+ -]+")
 _SHOWN = 100  # characters of what a row has instead of an address
-_PARTS = 8  # of a list, in which repeated texts are looked for
 
 
 @dataclass
@@ -190,19 +190,6 @@ def together(one: _Say, other: _Say) -> _Say:
     return next((reason for reason in REASONS if reason in reasons), ""), consent
 
 
-def repeated(hashes: "array[int]") -> set[int]:
-    """Those that are there more than once.
-
-    They are sorted in parts, as sorting takes 40 bytes for each. Of a million texts, the odds that
-    two share a hash are below one in ten million (see `FirstLines`).
-    """
-    found = set[int]()
-    for part in range(_PARTS):
-        some = sorted(one for one in hashes if one % _PARTS == part)
-        found.update(one for one, other in pairwise(some) if one == other)
-    return found
-
-
 class BulkJudge:
     """Judges the rows of a bulk letter's list: each is a person, if one excluded with a reason.
 
@@ -219,7 +206,7 @@ class BulkJudge:
         self._telling = [name for name in people.table.columns if name in says_it]
         self._says: list[_Say] = []  # all that rows have said
         self._say_of = lru_cache(maxsize=1000)(self._read_say)
-        # Of addresses, what their rows say together, and ids, by their hashes.
+        # By the hashes of addresses and ids that may be repeated: what all rows of one say.
         self._repeated: dict[int, _Say] = {}
         self._repeated_ids = set[int]()
         self._look_over()
@@ -227,6 +214,9 @@ class BulkJudge:
 
     def __call__(self, rows: list[TableRow]) -> tuple[list[Person], list[Problem]]:
         """All of the next rows; the problems are only those of the file as a whole."""
+        people = self.people.people_of(rows)
+        if people is not None:
+            return self._all_judged(people), []
         found, problems = list[Person](), list[Problem]()
         for row in rows:
             fault = row.fault
@@ -242,6 +232,28 @@ class BulkJudge:
                 self._passed_over.add(fault)
             found.append(person)
         return found, problems
+
+    def _all_judged(self, people: list[Person]) -> list[Person]:
+        """What `_judged` makes of each, without a closer look at those who are there once."""
+        if self._consent.proof:
+            return [*map(self._judged, people)]
+        keys = map(hash, all_folded([one.mailbox.addr_spec for one in people]))
+        id_keys = map(hash, [one.id for one in people])
+        told = self._told([[one.fields[name] for one in people] for name in self._telling], people)
+        reasons = [excluded or ("" if consent else NO_CONSENT) for excluded, consent in self._says]
+        return [
+            self._judged(one)
+            if key in self._repeated or id_key in self._repeated_ids
+            else one._replace(excluded=reasons[say])
+            if reasons[say]
+            else one
+            for one, key, id_key, say in zip(people, keys, id_keys, told, strict=True)
+        ]
+
+    def _told(self, columns: Sequence[Sequence[str]], rows: Sequence[object]) -> list[int]:
+        """What each of some rows says in the columns that matter: its place in `_says`."""
+        cells = zip(*columns, strict=True) if columns else [()] * len(rows)
+        return [*starmap(self._say_of, cells)]
 
     def _judged(self, person: Person) -> Person:
         """A person, excluded as a duplicate, or if the rows of their address do not say yes."""
@@ -268,29 +280,32 @@ class BulkJudge:
                 return True
             self._seen.add(key)
         id_key = hash(row_id)
-        if row_id and id_key in self._repeated_ids:
+        if id_key in self._repeated_ids:
             if id_key in self._seen_ids:
                 return True
             self._seen_ids.add(id_key)
         return False
 
     def _look_over(self) -> None:
-        """Find the addresses and ids that are there twice, and what the rows of such say."""
+        """Find the addresses and ids that may be there twice, and what the rows of such say."""
         table, row_id = self.people.table, self.people.cell("id")
         address = self.people.cell("email") or 0
         telling = [table.columns.index(name) for name in self._telling]
-        addresses, ids, says = array("q"), array("q"), bytearray()
-        for cells in table.bare_rows():
-            addresses.append(hash(folded(cells[address])))
-            says.append(self._say_of(*map(cells.__getitem__, telling)))
+        addresses, says = array("q"), bytearray()
+        twice, ids_twice = Repeated(), Repeated()
+        for rows in table.bare_blocks():
+            columns = [*zip(*rows, strict=True)]
+            keys = [*map(hash, all_folded(columns[address]))]
+            addresses.extend(keys)
+            twice.look_at(keys)
+            says.extend(self._told([columns[at] for at in telling], rows))
             if row_id is not None:
-                ids.append(hash(cells[row_id].strip()))
-        self._repeated_ids = repeated(ids)
-        if twice := repeated(addresses):
-            for key, say in zip(addresses, says, strict=True):
-                if key in twice:
-                    said = self._says[say]
-                    self._repeated[key] = together(said, self._repeated.get(key, said))
+                ids_twice.look_at(map(hash, map(str.strip, columns[row_id])))
+        self._repeated_ids = ids_twice.found
+        for key, say in zip(addresses, says, strict=True):
+            if key in twice.found:
+                said = self._says[say]
+                self._repeated[key] = together(said, self._repeated.get(key, said))
 
     def _read_say(self, *cells: str) -> int:
         """What a row says in the columns that matter: its place in `_says`."""

@@ -8,16 +8,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, suppress
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from petition.address import addr_spec_in
-from petition.campaign.csv_file import AS_IT_IS, CsvFile, Reading, open_csv
+from petition.campaign.csv_file import AS_IT_IS, CsvFile, Reading, Record, open_csv
 from petition.campaign.names import column_name, language_tag, quoted
 from petition.campaign.spreadsheet import SheetFile, split_name
 from petition.campaign.text_file import find_file, packaged_toml
 from petition.errors import CampaignError, Level, Problem, listed
-
-BLOCK = 250  # rows that go through the pipeline together
 
 _CHOICES = {"skip": "left out", "include": "used like the others"}  # for [people] hidden
 _ROWS_NAMED = 3  # of those that are hidden; the rest are counted
@@ -69,44 +67,59 @@ class Table:
 
     def blocks(self) -> Iterator[list[TableRow]]:
         """All rows of the file as it is now, some at a time."""
-        columns, width, strip = self.columns, len(self.columns), str.strip
-        twice = self._twice
-        block: list[TableRow] = []
-        records = self._source.records()
+        columns, strip, number = self.columns, str.strip, 1
         try:
-            next(records, None)  # the header
-            for number, (line, cells) in enumerate(records, start=1):
-                if isinstance(cells, Problem):
-                    block.append(TableRow(line, number, {}, cells))
-                elif len(cells) != width:
-                    block.append(TableRow(line, number, {}, self._misfit(line, cells)))
-                elif twice and (fault := self._differing(line, cells)):
-                    block.append(TableRow(line, number, {}, fault))
-                else:  # to let zip see to that would take half as long again
-                    fields = dict(zip(columns, map(strip, cells)))  # noqa: B905
-                    block.append(TableRow(line, number, fields))
-                if len(block) == BLOCK:
-                    yield block
-                    block = []
+            for records in self._records():
+                if self._are_usual(records):
+                    yield [  # to let zip see to it that they fit would take half as long again
+                        TableRow(line, at, dict(zip(columns, map(strip, cells))))  # noqa: B905
+                        for at, (line, cells) in enumerate(records, number)
+                    ]
+                else:
+                    places = enumerate(records, number)
+                    yield [self._row(line, at, cells) for at, (line, cells) in places]
+                number += len(records)
         except CampaignError as end:
-            block.append(TableRow(0, 0, {}, end.problems[0]))
-        if block:
-            yield block
+            yield [TableRow(0, 0, {}, end.problems[0])]
 
-    def bare_rows(self) -> Iterator[list[str]]:
-        """The cells of each row that can be read, with their blanks, in the order of `columns`.
-
-        It takes half the time of `blocks`.
-        """
-        width, twice = len(self.columns), self._twice
-        records = self._source.records()
+    def bare_blocks(self) -> Iterator[list[list[str]]]:
+        """The cells of all rows that can be read, with their blanks, in the order of `columns`."""
         with suppress(CampaignError):  # which `blocks` tells
-            next(records, None)  # the header
-            for line, cells in records:
-                if isinstance(cells, Problem) or len(cells) != width:
+            for records in self._records():
+                if self._are_usual(records):
+                    yield [cells for _, cells in records]
                     continue
-                if not (twice and self._differing(line, cells)):
-                    yield cells
+                rows = [
+                    cells
+                    for line, cells in records
+                    if not (isinstance(cells, Problem) or self._fault(line, cells))
+                ]
+                if rows:
+                    yield rows
+
+    def _records(self) -> Iterator[list[Record]]:
+        """The records below the header."""
+        blocks = self._source.blocks()
+        if first := next(blocks, [])[1:]:
+            yield first
+        yield from blocks
+
+    def _are_usual(self, records: list[Record]) -> TypeGuard[list[tuple[int, list[str]]]]:
+        """Whether nothing is wrong with any of them."""
+        widths = {len(cells) if isinstance(cells, list) else -1 for _, cells in records}
+        return not self._twice and widths <= {len(self.columns)}
+
+    def _row(self, line: int, number: int, cells: list[str] | Problem) -> TableRow:
+        fault = cells if isinstance(cells, Problem) else self._fault(line, cells)
+        if fault or isinstance(cells, Problem):
+            return TableRow(line, number, {}, fault)
+        return TableRow(line, number, dict(zip(self.columns, map(str.strip, cells), strict=True)))
+
+    def _fault(self, line: int, cells: list[str]) -> Problem | None:
+        """Why the cells of a row cannot be told by column."""
+        if len(cells) != len(self.columns):
+            return self._misfit(line, cells)
+        return self._differing(line, cells)
 
     def rows(self) -> Iterator[TableRow]:
         """The rows that can be read, one at a time."""
@@ -153,8 +166,8 @@ class Table:
     def _line_of_header(self, column: str) -> int | None:
         """The line, of the first ones, that looks like a header with a column."""
         known = {column, *ALIASES.get(column, ())}
-        with suppress(CampaignError), closing(self._source.records()) as records:  # type: ignore[type-var]
-            for line, cells in islice(records, 1, _HEADER_ROWS):
+        with suppress(CampaignError), closing(self._source.blocks()) as blocks:  # type: ignore[type-var]
+            for line, cells in islice(chain.from_iterable(blocks), 1, _HEADER_ROWS):
                 if isinstance(cells, Problem):
                     continue
                 # A title without separators has hidden which one the file has.
@@ -206,8 +219,8 @@ def open_table(
         return None
     line, header = 1, None
     try:
-        with closing(source.records()) as records:  # type: ignore[type-var]
-            line, header = next(records, (1, None))
+        with closing(source.blocks()) as blocks:  # type: ignore[type-var]
+            line, header = next(chain.from_iterable(blocks), (1, None))
         if isinstance(source, SheetFile) and (hidden := source.hidden_rows()):
             problems.append(_hidden(source.file, hidden, reading.hidden))
     except CampaignError as fault:

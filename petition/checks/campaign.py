@@ -23,7 +23,7 @@ from petition.campaign.server import Server
 from petition.campaign.supporters import INVALID, BulkJudge, Consent, PassedOver
 from petition.campaign.text_file import packaged_toml
 from petition.checks import letter as letter_checks
-from petition.checks.letter import CopiedTwice, refused_by, unfit, zone_of
+from petition.checks.letter import CopiedTwice, is_live, refused_by, unfit, zone_of
 from petition.checks.rows import Duplicates, FirstRows, SharedProblems, unlike_others
 from petition.checks.style import SUBJECT_LIMIT, StyleCheck, slips_of_campaign
 from petition.errors import CampaignError, Level, MergeHindered, MergeRefused, Problem, Problems
@@ -177,7 +177,8 @@ class CopyCheck:
         unlike.update(at for at, length in enumerate(lengths) if length > room)
         server, boxes = self._examined.server, [one.mailbox for one in people]
         unlike.update(at for at, box in enumerate(boxes) if not box.addr_spec.isascii())
-        unlike.update(at for at, box in enumerate(boxes) if refused_by(server, box))
+        if is_live(server):
+            unlike.update(at for at, box in enumerate(boxes) if refused_by(server, box))
         if self._merger.frozen.cc_fields:  # a cell may name several
             unlike.update(
                 at for row in cells.values() for at, cell in enumerate(row) if cell.count("@") > 1

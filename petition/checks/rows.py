@@ -179,8 +179,17 @@ def unlike_others(cells: Mapping[str, Sequence[str]], columns: Iterable[str]) ->
     """
     nothing = [""] * len(next(iter(cells.values())))
     names = zip(cells.get("salutation", nothing), cells.get("name", nothing), strict=True)
-    found = {at for at, pair in enumerate(names) if any(odd_names(*pair))}
+    found = {
+        at for at, pair in enumerate(names) if _may_be_odd_names(*pair) and any(odd_names(*pair))
+    }
     return found.union(*(_unusual(cells[column]) for column in columns if column in cells))
+
+
+def _may_be_odd_names(salutation: str, name: str) -> bool:
+    """Whether they need a look by `odd_names`: most greet somebody by the last word of the name."""
+    if salutation and (salutation.rpartition(" ")[2] not in name or not salutation[0].isascii()):
+        return True
+    return name.isupper() != name.islower()
 
 
 def _unusual(cells: Sequence[str]) -> Iterator[int]:

@@ -18,7 +18,7 @@ HEADERS = (b"a,b\n", b"sep=,\r\na,b\r\n", b"sep=\x81\na,b\n", b"\xef\xbb\xbfa,b\
 
 
 def found_in(root, block):
-    csv_file._BLOCK = block
+    csv_file._CHARACTERS = block
     problems = []
     table = open_table(root, "list.csv", problems)
     rows = list(chain.from_iterable(table.blocks())) if table else []
@@ -28,7 +28,7 @@ def found_in(root, block):
 
 @pytest.fixture
 def _own_block(monkeypatch):
-    monkeypatch.setattr(csv_file, "_BLOCK", csv_file._BLOCK)  # put back at the end
+    monkeypatch.setattr(csv_file, "_CHARACTERS", csv_file._CHARACTERS)  # put back at the end
 
 
 @pytest.mark.usefixtures("_own_block")
@@ -54,7 +54,7 @@ def test_a_wrong_byte_is_found_in_its_line_and_the_rows_before_it_are_read(tmp_p
     rows = [f"{number},Żółć\n".encode() for number in range(30_000)]
     rows[25_000] = b"25000,\xff\n"
     (tmp_path / "list.csv").write_bytes(b"a,b\n" + b"".join(rows))
-    found, problems = found_in(tmp_path, csv_file._BLOCK)
+    found, problems = found_in(tmp_path, csv_file._CHARACTERS)
     assert len(found) == 25_000
     assert [(problem.line, Said(problem.what)) for problem in problems] == [
         (25_002, "UTF-8 ... 0xFF")

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.campaign.people import FirstLines
+from petition.campaign.people import FirstLines, Repeated
 
 
 @given(st.lists(st.lists(st.text(max_size=2), max_size=9)))
@@ -23,3 +23,20 @@ def test_a_hundred_thousand_texts_are_told_apart():
         numbers = range(begin, begin + 1_000)
         assert lines.repeats(list(map(str, numbers)), numbers) == {}
     assert lines.repeats(["7", "x", "99999"], [200_001, 200_002, 200_003]) == {0: 7, 2: 99_999}
+
+
+@given(st.lists(st.lists(st.text(max_size=2))))
+def test_all_texts_that_are_repeated_are_found(blocks):
+    repeated, seen, twice = Repeated(), set(), set()
+    for texts in blocks:
+        repeated.look_at(map(hash, texts))
+        for text in texts:
+            (twice if text in seen else seen).add(text)
+    assert repeated.found >= {hash(text) for text in twice if text}
+    assert hash("") not in repeated.found
+
+
+def test_few_others_are_found():
+    repeated = Repeated()
+    repeated.look_at(hash(f"p{number}@x.example") for number in range(100_000))
+    assert len(repeated.found) < 1_000

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from array import array
 from collections import Counter
 
 import pytest
@@ -10,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from petition.address import folded
-from petition.campaign import tables
+from petition.campaign import csv_file, tables
 from petition.campaign.people import RowRefused, open_people
-from petition.campaign.supporters import BulkJudge, Consent, PassedOver, repeated
+from petition.campaign.supporters import BulkJudge, Consent, PassedOver
 from tests.unit.campaign.conftest import Folder
 
 COLUMNS = ("id", "email", "name", "updates", "unsubscribed", "on_hold")
@@ -83,7 +82,7 @@ def expected(folder: Folder) -> list[tuple[str, str, str]]:
 @pytest.mark.hypothesis
 def test_each_row_is_judged_by_all_rows_of_its_address(tmp_path, monkeypatch):
     folder = Folder(tmp_path)
-    monkeypatch.setattr(tables, "BLOCK", 2)
+    monkeypatch.setattr(csv_file, "BLOCK", 2)
     seen = Counter()
 
     @given(ROWS)
@@ -96,9 +95,3 @@ def test_each_row_is_judged_by_all_rows_of_its_address(tmp_path, monkeypatch):
 
     check()
     assert {"", "no consent", "duplicate", "invalid", "unsubscribed", "on hold"} <= seen.keys()
-
-
-@given(st.lists(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1), max_size=40))
-def test_numbers_that_are_repeated_are_found(numbers):
-    counts = Counter(numbers)
-    assert repeated(array("q", numbers)) == {one for one in counts if counts[one] > 1}

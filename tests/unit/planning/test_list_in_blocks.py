@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from petition.campaign import people, tables
+from petition.campaign import csv_file, people
 from petition.campaign.folder import Campaign, load_campaign
 from petition.checks import style
 from petition.checks.campaign import CopyCheck, examine, in_order
@@ -88,7 +88,7 @@ def test_what_is_told_of_a_row_is_what_is_told_of_it_alone(tmp_path, monkeypatch
     folder = Folder(tmp_path)
     folder.write("petition.toml", SETTINGS)
     folder.write("letters/open-letter.md", LETTERS[letter])
-    monkeypatch.setattr(tables, "BLOCK", 3)
+    monkeypatch.setattr(csv_file, "BLOCK", 3)
     monkeypatch.setattr(style, "_READ", 1)
     campaign = load_campaign(folder.root)
 
