@@ -17,6 +17,7 @@ from petition.campaign.people import Person
 from petition.cli import output
 from petition.errors import CampaignError, Problem, Problems, listed
 from petition.outbox.enqueue import ListedRow
+from petition.planning.plan import SendOptions
 from petition.template.signatories import country_code, country_zones
 
 TIMEZONE, COUNTRY = "timezone", "country"
@@ -103,6 +104,11 @@ class ReadersHolidays:
             yield "holiday", f"{listed(told[:_NAMED], len(told))}: not now, but on another day"
         if self.unknown:
             yield "holiday", f"not known for {self.unknown:,}, by the column {COUNTRY}: they get it"
+
+
+def holidays_of(options: SendOptions) -> ReadersHolidays | None:
+    """What a send has found about the holidays of those on its list; None: it does not ask."""
+    return options.is_due if isinstance(options.is_due, ReadersHolidays) else None
 
 
 def _calendar_of(country: str, language: str) -> Calendar | None:

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
-from itertools import zip_longest
 from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 import typer
 
-from petition.campaign.folder import load_campaign, read_settings
 from petition.checks.campaign import READ_BACK_FIRST
 from petition.cli import (
     approval,
@@ -22,11 +20,10 @@ from petition.cli import (
     send_report,
     send_to_workers,
 )
-from petition.cli.approval import Asking, Permission
-from petition.cli.local_time import ReadersHolidays, Waves
+from petition.cli.approval import Asking
+from petition.cli.local_time import ReadersHolidays, Waves, holidays_of
 from petition.cli.problems import show_problems
-from petition.cli.progress import Progress
-from petition.cli.run_delivery import Secrets
+from petition.cli.send_confirmed import ConfirmedSend
 from petition.cli.send_later import Moment
 from petition.cli.send_trial import send_trial, trial_address
 from petition.cli.workspace import WHO, LetterName, ThisLog, Workspace, Yes, named_letter
@@ -35,14 +32,12 @@ from petition.outbox.log_file import size
 from petition.outbox.states import State
 from petition.planning.plan import SendOptions
 from petition.planning.prepare import READ_BACK_BEFORE_RUN, Prepared, enqueue, prepare
-from petition.sending.circuit_breaker import CopyResult, RunResult
+from petition.sending.circuit_breaker import RunResult
 from petition.sending.rate_limit import Pace
 from petition.sending.retry import RetrySchedule
 from petition.trust import Section
 
 _LARGE = 100  # megabytes; to check a log of this size takes more than a second
-
-
 _ALL = 1_000_000_000  # more copies than there can be; a database counts no further than 2^63
 
 _APART = (
@@ -204,9 +199,9 @@ def send(
         if to_me is None:
             place.vouch(this_log=this_log, only_tells=dry_run or print_schedule)
         if workers:
-            status = hand_out(place, letter, options, flags)
+            status = _hand_out(place, letter, options, flags)
         else:
-            status = send_letter(place, letter, options, flags, to_me=to_me)
+            status = _send_letter(place, letter, options, flags, to_me=to_me)
     raise typer.Exit(status)
 
 
@@ -220,51 +215,23 @@ def _require_fitting(given: Mapping[str, bool]) -> None:
             raise UsageError(f"{one} needs {other}", hint)
 
 
-def send_letter(
-    place: Workspace,
-    letter: str,
-    options: SendOptions,
-    flags: Flags,
-    *,
-    to_me: str | None,
+def _send_letter(
+    place: Workspace, letter: str, options: SendOptions, flags: Flags, *, to_me: str | None
 ) -> ExitStatus:
     """Prepare a letter, ask, deliver it, and say what became of it."""
-    trial_to = trial_address(to_me) if to_me is not None else None
+    carry_out = partial(_ask_and_send, flags=flags, place=place)
+    if to_me is not None:
+        to = trial_address(to_me)
+        carry_out = partial(send_trial, to=to, dry_run=flags.dry_run, yes=flags.yes)
     only_looks = flags.dry_run or flags.prints or to_me is not None
     read_back = READ_BACK_FIRST if only_looks else READ_BACK_BEFORE_RUN
+    by_zone = flags.local is not None
     with nullcontext() if only_looks else _ownership(place):
         if not only_looks:
             place.count_noted_clicks()
-        go = partial(_send, flags=flags, place=place, options=options)
-        if trial_to is not None:
-            go = partial(send_trial, to=trial_to, dry_run=flags.dry_run, yes=flags.yes)
-        by_zone = flags.local is not None
-        return _planned(place, letter, options, read_back, go, yes=flags.yes, by_zone=by_zone)
-
-
-def _planned(
-    place: Workspace,
-    letter: str,
-    options: SendOptions,
-    read_back: int,
-    go: Callable[[Prepared], ExitStatus],
-    *,
-    yes: bool,
-    by_zone: bool = False,
-) -> ExitStatus:
-    """Plan a letter and carry the plan out; plan again if the log has changed in between."""
-    while True:
-        asked = options if by_zone else _on_its_day(place, options)
-        prepared = prepare(
-            place.campaign, letter, place.log, place.server, asked, read_back=read_back
+        return _plan_and(
+            carry_out, place, letter, options, read_back, yes=flags.yes, by_zone=by_zone
         )
-        show_problems(prepared.examined.problems)
-        try:
-            return go(prepared)
-        except LogChanged:
-            if not yes:  # a person confirmed something else
-                raise
-            output.say_error("The log has changed in the meantime: planning again.")
 
 
 @contextmanager
@@ -279,16 +246,66 @@ def _ownership(place: Workspace) -> Iterator[None]:
         yield
 
 
-def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptions) -> ExitStatus:
+def _hand_out(place: Workspace, letter: str, options: SendOptions, flags: Flags) -> ExitStatus:
+    """Queue a letter for workers."""
+    server = send_to_workers.server_of_workers(place)
+    if not flags.dry_run:
+        place.count_noted_clicks()
+        retry = RetrySchedule.of(place.settings.pace)
+        place.log.look_at_deferred(retry.give_up, retry.longest)
+
+    def queue(prepared: Prepared) -> ExitStatus:
+        if not prepared.comparison.waiting:
+            return _end_without_letters(prepared, flags)
+        return send_to_workers.queue(prepared, server, place, flags.asking, dry_run=flags.dry_run)
+
+    return _plan_and(queue, place, letter, options, READ_BACK_FIRST, yes=flags.yes)
+
+
+def _plan_and(
+    carry_out: Callable[[Prepared], ExitStatus],
+    place: Workspace,
+    letter: str,
+    options: SendOptions,
+    read_back: int,
+    *,
+    yes: bool,
+    by_zone: bool = False,
+) -> ExitStatus:
+    """Plan a letter and carry the plan out; plan again if the log has changed in between."""
+    while True:
+        asked = options if by_zone else _on_its_day(place, options)
+        prepared = prepare(
+            place.campaign, letter, place.log, place.server, asked, read_back=read_back
+        )
+        show_problems(prepared.examined.problems)
+        try:
+            return carry_out(prepared)
+        except LogChanged:
+            if not yes:  # a person confirmed something else
+                raise
+            output.say_error("The log has changed in the meantime: planning again.")
+
+
+def _on_its_day(place: Workspace, options: SendOptions) -> SendOptions:
+    """The same options, without those who have a holiday on the day on which it is to go."""
+    is_asked = place.settings.pace.holidays is True and not place.is_rehearsal
+    if not is_asked or options.trial or options.today is None:
+        return options
+    return replace(options, is_due=ReadersHolidays(options.today))
+
+
+def _ask_and_send(prepared: Prepared, flags: Flags, place: Workspace) -> ExitStatus:
+    """Show the plan, ask, and carry it out."""
     waves = _waves(prepared, flags.local) if flags.local else None
-    holidays = waves.holidays if waves else _holidays(prepared)
+    holidays = waves.holidays if waves else holidays_of(prepared.options)
     count = waves.people if waves else prepared.comparison.to_send
     if not count and holidays and holidays.later:
         output.facts(holidays.lines())
         output.say("Nothing was sent. Run the same command again on another day.")
         return ExitStatus.LEFT
     if not count:
-        return nothing_to_do(prepared, flags)
+        return _end_without_letters(prepared, flags)
     if flags.at and not flags.wait:
         _require_open(run_delivery.pace_of(prepared), flags.at)
     if flags.prints and waves:
@@ -305,30 +322,8 @@ def _send(prepared: Prepared, flags: Flags, place: Workspace, options: SendOptio
     when = f"at {output.when(flags.at)}" if flags.at else when
     send_plan.confirm(prepared, send_plan.question(prepared, count, when), yes=flags.yes)
     secrets = run_delivery.secrets_for(prepared)  # before anything is queued
-    if waves:
-        return _send_in_waves(prepared, waves, permission, secrets, flags, place, options)
-    return _send_all(prepared, permission, secrets, flags, place, options)
-
-
-def _send_all(
-    prepared: Prepared,
-    permission: Permission,
-    secrets: Secrets,
-    flags: Flags,
-    place: Workspace,
-    options: SendOptions,
-) -> ExitStatus:
-    """Send what was confirmed: at once, after the grace, or when its moment has come."""
-    if flags.at:
-        when = f"before {output.when(flags.at)}"
-        prepared = _later(prepared, permission, flags.at, when, place, options)
-    elif grace := _grace(prepared):
-        when = f"for {output.duration(grace.total_seconds())}"
-        until = datetime.now(UTC) + grace
-        prepared = _later(prepared, permission, until, when, place, options)
-    holidays = _holidays(prepared)
-    ending = _deliver(prepared, permission, secrets, wait=flags.wait, holidays=holidays)
-    return max(send_report.report(prepared, ending), _later_status(holidays))
+    confirmed = ConfirmedSend(prepared, permission, secrets, place, wait=flags.wait)
+    return confirmed.carry_out_in_waves(waves) if waves else confirmed.carry_out(flags.at)
 
 
 def _print_schedule(waves: Waves, place: Workspace) -> ExitStatus:
@@ -337,98 +332,6 @@ def _print_schedule(waves: Waves, place: Workspace) -> ExitStatus:
         raise UsageError(what, "Omit --print-schedule to begin now")
     send_later.print_schedule(waves.first, place.root, keeps_at=True)
     return ExitStatus.DONE
-
-
-def _holidays(prepared: Prepared) -> ReadersHolidays | None:
-    """What was found about the holidays of those on the list, if [pace] asks for it."""
-    found = prepared.options.is_due
-    return found if isinstance(found, ReadersHolidays) else None
-
-
-def _later_status(holidays: ReadersHolidays | None) -> ExitStatus:
-    if not (holidays and holidays.later):
-        return ExitStatus.DONE
-    people = output.count(holidays.later.total(), "person", "people")
-    output.say(f"{people} on holiday: run the same command again on another day.")
-    return ExitStatus.LEFT
-
-
-def _deliver(
-    prepared: Prepared,
-    permission: Permission,
-    secrets: Secrets,
-    *,
-    wait: bool,
-    until: datetime | None = None,
-    holidays: ReadersHolidays | None = None,
-    is_part: bool = False,
-) -> RunResult:
-    """Queue and deliver what was prepared."""
-    # Once more, in the transaction: an approver may have said no while a person was asked.
-    enqueue(prepared, partial(permission.use, prepared, is_part=is_part))
-    kept: CopyResult | None = None
-    with Progress(prepared.comparison.to_send) as progress:
-
-        def tell(result: CopyResult) -> None:
-            nonlocal kept
-            kept = kept or (result if result.state is State.SENT else None)
-            progress.count(result.state, result.copy.id)
-
-        ending = run_delivery.deliver(
-            prepared,
-            secrets,
-            tell,
-            progress.note,
-            wait=wait,
-            until=until,
-            closed=holidays.closed() if holidays else (),
-        )
-    if kept:
-        copies = prepared.log.copies_to(prepared.letter, kept.copy.mailbox)
-        send_report.say_if_sandbox(
-            prepared, *(one.reply or "" for one in copies if one.id == kept.copy.id)
-        )
-    return ending
-
-
-def _grace(prepared: Prepared) -> timedelta | None:
-    """How long to wait before anything is queued for a server, by [pace]."""
-    pace = prepared.campaign.settings.pace
-    return pace.grace if pace and prepared.server else None
-
-
-def _later(
-    prepared: Prepared,
-    permission: Permission,
-    at: datetime,
-    when: str,
-    place: Workspace,
-    options: SendOptions,
-) -> Prepared:
-    """Wait, and prepare the same again; UsageError if it is not what was confirmed."""
-    confirmed = send_later.Confirmed.of(prepared)
-    output.say(f"Nothing is queued {when}. Until then Ctrl-C takes everything back.")
-    send_later.wait_until(at, what="Nothing was queued, and nothing was sent.")
-    now = _prepared_again(prepared, place, _on_its_day(place, options))
-    confirmed.require(now)
-    permission.require(now)
-    return now
-
-
-def _on_its_day(place: Workspace, options: SendOptions) -> SendOptions:
-    """The same, without those who have a holiday on the day on which it is to go."""
-    is_asked = place.settings.pace.holidays is True and not place.is_rehearsal
-    if not is_asked or options.trial or options.today is None:
-        return options
-    return replace(options, is_due=ReadersHolidays(options.today))
-
-
-def _prepared_again(prepared: Prepared, place: Workspace, options: SendOptions) -> Prepared:
-    place.count_noted_clicks()
-    campaign = load_campaign(place.root, read_settings(place.root))
-    return prepare(
-        campaign, prepared.letter, place.log, place.server, options, read_back=READ_BACK_BEFORE_RUN
-    )
 
 
 def _waves(prepared: Prepared, moment: Moment) -> Waves:
@@ -455,55 +358,8 @@ def _require_open(pace: Pace, at: datetime, where: str = "") -> None:
         raise UsageError(what, hint)
 
 
-def _send_in_waves(
-    prepared: Prepared,
-    waves: Waves,
-    permission: Permission,
-    secrets: Secrets,
-    flags: Flags,
-    place: Workspace,
-    options: SendOptions,
-) -> ExitStatus:
-    """Send to each time zone when the moment has come there; what is deferred goes meanwhile."""
-    confirmed, now, ending = send_later.Confirmed.of(prepared), prepared, RunResult()
-    output.say("No copy is queued before its moment. Until then Ctrl-C takes it back.")
-    begins_at = datetime.now(UTC) + (_grace(prepared) or timedelta(0))
-    for wave, following in zip_longest(waves.all, waves.all[1:]):
-        if (at := max(wave.at, begins_at)) > datetime.now(UTC):
-            stopped = "What was not due yet is not queued. Run the same command again to go on."
-            send_later.wait_until(at, what=stopped, hint="Look at the plan that it shows then")
-        newest = place.log.newest(prepared.letter)
-        has_begun = newest is not None and newest.revision == prepared.plan.revision
-        due = replace(options, is_due=waves.due_by(wave.at), goes_on=has_begun)
-        now = _prepared_again(prepared, place, due)
-        confirmed.require(now, is_part=True)
-        permission.require(now, is_part=True)
-        if prepared.server and prepared.server.auth != "password":  # a token lasts for an hour
-            secrets = run_delivery.secrets_for(prepared)
-        until = following.at if following else None
-        if now.comparison.waiting:
-            waits = flags.wait or until is not None
-            ending = _deliver(
-                *(now, permission, secrets),
-                wait=waits,
-                until=until,
-                holidays=waves.holidays,
-                is_part=wave is not waves.all[0],
-            )
-        else:
-            enqueue(now)  # opt-outs are recorded all the same
-        if ending.stopped or ending.is_final:
-            break
-        if following:
-            states = now.listing.states()
-            output.say(
-                f"{send_report.counted(now.letter, states)} Next: {following.line(wave.at)}."
-            )
-    return max(send_report.report(now, ending), _later_status(waves.holidays))
-
-
-def nothing_to_do(prepared: Prepared, flags: Flags) -> ExitStatus:
-    """Where there is nobody to send to: skip those who left the list, and say why."""
+def _end_without_letters(prepared: Prepared, flags: Flags) -> ExitStatus:
+    """There is nobody to send to: skip those who left the list, and say why."""
     comparison = prepared.comparison
     removed = comparison.gone + comparison.newly_excluded
     if removed:
@@ -534,19 +390,3 @@ def _say_why_nothing(prepared: Prepared, states: dict[State, int], *, is_shown: 
     output.say(f'There is nobody to send "{prepared.letter}" to. Nothing was sent.')
     if not is_shown:
         output.facts(send_plan.plan_lines(prepared))
-
-
-def hand_out(place: Workspace, letter: str, options: SendOptions, flags: Flags) -> ExitStatus:
-    """Queue a letter for workers."""
-    server = send_to_workers.server_of_workers(place)
-    if not flags.dry_run:
-        place.count_noted_clicks()
-        retry = RetrySchedule.of(place.settings.pace)
-        place.log.look_at_deferred(retry.give_up, retry.longest)
-
-    def go(prepared: Prepared) -> ExitStatus:
-        if not prepared.comparison.waiting:
-            return nothing_to_do(prepared, flags)
-        return send_to_workers.queue(prepared, server, place, flags.asking, dry_run=flags.dry_run)
-
-    return _planned(place, letter, options, READ_BACK_FIRST, go, yes=flags.yes)

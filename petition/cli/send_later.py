@@ -1,10 +1,5 @@
-"""petition send --at and [pace] grace: wait for a moment, and then send what was confirmed.
+"""petition send --at and [pace] grace: the moment, waiting for it, or having the system do that."""
 
-Nothing is queued until the moment has come. Then the letter and its list are read again, and what
-a person did not confirm is not sent.
-"""
-
-import hashlib
 import os
 import re
 import sys
@@ -21,8 +16,6 @@ from petition import system
 from petition.campaign.server import VARIABLES
 from petition.cli import output
 from petition.errors import ExitStatus, UsageError
-from petition.merge.document import differences
-from petition.planning.prepare import Prepared, differs_only_by_who_left
 
 _LATEST = timedelta(minutes=10)  # after the moment, if the machine was asleep when it came
 _LOOK_SECONDS = 1.0  # the clock may be set, and the machine sleep
@@ -80,45 +73,6 @@ class Moment(NamedTuple):
         if at <= now:
             raise UsageError(f"--at: {output.when(at)} is past", _ANOTHER)
         return at
-
-
-class Confirmed(NamedTuple):
-    """What a person agreed to send."""
-
-    prepared: Prepared
-    rows: frozenset[int]  # hashes of the people, with what their copies are made of
-
-    @classmethod
-    def of(cls, prepared: Prepared) -> "Confirmed":
-        """What is about to be sent now."""
-        # A copy that was deferred meanwhile is the same, though the log has a row for it by then.
-        rows = (row._replace(queued_as="") for row in prepared.listing.to_send())
-        digests = (hashlib.sha256(repr(row).encode()) for row in rows)
-        # Cut, so that a list of a million takes little memory.
-        return cls(prepared, frozenset(int.from_bytes(one.digest()[:8], "big") for one in digests))
-
-    def require(self, now: Prepared, *, is_part: bool = False) -> None:
-        """UsageError if something else is about to be sent by now.
-
-        Whoever asked to leave, answered or was withdrawn meanwhile gets nothing, as always; with
-        `is_part` most of the others have it already, or get it later.
-        """
-        before, rows = self.prepared, Confirmed.of(now).rows
-        changes = differences(before.plan.frozen, now.plan.frozen)
-        if changes and differs_only_by_who_left(before, now):
-            changes = []
-            output.say("Somebody who signed withdrew meanwhile, and is not named.")
-        if before.plan.revision != now.plan.revision and not changes:
-            changes = ["the revision"]
-        if before.listed != now.listed or not rows <= self.rows:
-            changes.append("the list, or who is to get the letter")
-        if changes:
-            what = f"nothing {'more ' if is_part else ''}was sent"
-            what += f": this has changed since you confirmed it: {'; '.join(changes)}"
-            raise UsageError(what, "Look at it again, and run the same command once more")
-        left = 0 if is_part else len(self.rows) - len(rows)
-        if left:
-            output.say(f"{output.count(left, 'person', 'people')} will not get it any more.")
 
 
 def wait_until(at: datetime, *, what: str, hint: str = _WITHOUT) -> None:
