@@ -173,16 +173,16 @@ ORDER BY id
 
 -- :name signatures_that_left
 -- Mailboxes that sign nothing any more, whoever types them; that are hidden; that agreed to be
--- named, and no longer do. When each withdrew, whether its owner had agreed to be named, and
--- whether it was ever approved.
+-- named, and no longer do. When each withdrew, whether its owner had agreed to be named, and when
+-- it was first approved.
 SELECT folded, status, review, (
     SELECT MAX(at) FROM signature_event WHERE signature = one.id AND what = 'withdrew'
 ) AS withdrew_at, COALESCE((
     SELECT publish FROM signature_event
     WHERE signature = one.id AND what IN ('confirmed', 'changed') ORDER BY id DESC LIMIT 1
-), 1) AS was_named, EXISTS (
-    SELECT 1 FROM signature_event WHERE signature = one.id AND what = 'approved'
-) AS was_approved
+), 1) AS was_named, (
+    SELECT MIN(at) FROM signature_event WHERE signature = one.id AND what = 'approved'
+) AS approved_at
 FROM signature AS one
 WHERE status <> 'confirmed'
     AND EXISTS (SELECT 1 FROM signature_event WHERE signature = one.id AND what = 'withdrew')

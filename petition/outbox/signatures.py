@@ -134,7 +134,7 @@ class Withdrawal(NamedTuple):
 
     at: datetime  # aware
     was_named: bool  # whether they had agreed to have their name shown
-    was_approved: bool  # and so came into the file, if the campaign keeps that
+    approved_at: datetime | None  # when it was first approved, and could come into the file
 
 
 class WhoLeft(NamedTuple):
@@ -241,9 +241,12 @@ def who_left(log: Log) -> WhoLeft:
     withdrew: dict[str, Withdrawal] = {}
     unnamed, hidden = set[str](), set[str]()
     with intact():
-        for key, status, decision, at, *was in log.database.each("signatures_that_left"):
+        for key, status, decision, at, was_named, approved_at in log.database.each(
+            "signatures_that_left"
+        ):
             if status != SignatureStatus.CONFIRMED:
-                withdrew[key] = Withdrawal(moment(at), *map(bool, was))
+                approved = moment(approved_at) if approved_at else None
+                withdrew[key] = Withdrawal(moment(at), bool(was_named), approved)
             elif decision == Review.HIDDEN:
                 hidden.add(key)
             else:

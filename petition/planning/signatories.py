@@ -19,7 +19,7 @@ from petition.outbox import erasure, signatures
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
 from petition.outbox.models import FrozenLetter
-from petition.outbox.signatures import WhoLeft
+from petition.outbox.signatures import WhoLeft, Withdrawal
 from petition.template.fields import NEW
 
 _NOBODY: Mapping[str, Any] = {"published": (), "total": 0}
@@ -104,13 +104,16 @@ def differs_by_who_left_since(
     """The same of people who left since a letter was frozen in the log; `old` is its document.
 
     A name that is gone must be in a row that the file still has, since the log has erased it. Who
-    was only counted is in such a row, or was approved without a name.
+    was only counted is in such a row, or was approved without a name before.
     """
     left = signatures.who_left(log)
 
     def has_left_since(mailbox: str, moment: datetime) -> bool:
         withdrawal = left.withdrew.get(mailbox)
         return withdrawal is None or withdrawal.at >= moment
+
+    def has_been_approved(one: Withdrawal) -> bool:
+        return one.approved_at is not None and one.approved_at <= newest.frozen_at
 
     in_file = {folded(one.email): one.publish for one in campaign.left_out}
     named = [
@@ -123,7 +126,7 @@ def differs_by_who_left_since(
     unnamed = sum(
         has_left_since(mailbox, counted_at)
         and not (one.was_named and in_file.get(mailbox, True))
-        and (one.was_approved or mailbox in in_file)
+        and (mailbox in in_file or has_been_approved(one))
         for mailbox, one in left.withdrew.items()
     )
     return _is_lost(old, now, named, unnamed, left)

@@ -147,6 +147,17 @@ def test_who_was_only_counted_can_be_deleted_after_withdrawing_and_nobody_else(
     assert "1 fewer unnamed" in refused.err
 
 
+def test_who_was_approved_after_the_letter_was_frozen_is_not_who_is_missing_in_it(
+    campaign: SmallCampaign,
+):
+    campaign.petition("send", "open-letter", "--limit", "2", "--yes")
+    sign(campaign, "cy@x.example", "Cy Ro", publish=False, review=Review.APPROVED)
+    withdraw(campaign, "cy@x.example")
+    campaign.change("signatories.csv", BEA, "")
+    refused = campaign.petition("send", "open-letter", "--yes", status=2)
+    assert "1 fewer unnamed" in refused.err
+
+
 def test_a_name_that_the_file_spells_otherwise_is_left_out_too(
     campaign: SmallCampaign, server: CountingServer
 ):
