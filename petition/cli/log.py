@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Annotated, NamedTuple
 
 import typer
@@ -106,12 +106,16 @@ def _found(place: Workspace, who: str | None) -> _Found:
     boxes = people_named(place, [who], several=True)
     keys = set(map(folded, boxes))
     asked = [one for one in all_approvals(opened) if keys & set(map(folded, one.request.approvers))]
-    events = chain.from_iterable(opened.events(box) for box in boxes)
+    events = [one for box in boxes for one in opened.events(box)]
     steps = [one for box in boxes for one in signatures.steps(opened, box)]
     mails = [one for box in boxes for one in service.mails(opened, box)]
-    first = next(events, None)
-    if first or asked or steps or mails:
-        return _Found(chain([first] if first else (), events), asked, iter(steps), iter(mails))
+    if events or asked or steps or mails:
+        return _Found(
+            iter(sorted(events, key=attrgetter("at"))),
+            asked,
+            iter(sorted(steps, key=attrgetter("at"))),
+            iter(sorted(mails, key=attrgetter("updated_at"))),
+        )
     near = nearest_people(who, (Known(*one) for one in opened.people()))
     hint = f"Did you mean {near}" if near else f"Use {WHO}"
     raise UsageError(f'the log has nothing about "{who}"', hint)

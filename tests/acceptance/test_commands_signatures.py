@@ -84,6 +84,16 @@ def test_the_log_tells_what_happened_with_a_signature(campaign: SmallCampaign):
     campaign.petition("log", "nobody@x.example", status=2)
 
 
+def test_the_log_of_several_people_of_one_name_is_in_order_too(campaign: SmallCampaign):
+    sign(campaign, "cid@y.example", "Cid Öz")
+    campaign.petition("signatures", "--hide", "cid@x.example", status=0)
+    told = campaign.petition("log", "cid oz", "--json", status=0).json["signature_steps"]
+    moments = [one["at"] for one in told]
+    assert moments == sorted(moments)
+    assert (told[0]["email"], told[-1]["email"]) == ("cid@x.example",) * 2
+    assert "cid@y.example" in {one["email"] for one in told}
+
+
 def test_what_counts_is_added_to_the_file_and_nothing_else_changes(campaign: SmallCampaign):
     before = (campaign.root / "signatories.csv").read_bytes()
     said = campaign.petition("signatures", "--export", status=0)
