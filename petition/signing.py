@@ -64,7 +64,7 @@ _LINK = re.compile(
 # What mail programs and sites make a link of by themselves: `example.com`, `t.me`; not
 # `J.R.R.Tolkien`. After one letter in capitals it may be a name without its blanks: `J.de Vries`.
 _BARE_LINK = re.compile(
-    r"@|\w{2}\.(?:[a-zа-яёіїєґ]{2,}|[A-ZА-ЯЁІЇЄҐ]{2,})\b"
+    r"@|\w{2}\.(?:[a-zа-яёіїєґәғқңөұүһ]{2,}|[A-ZА-ЯЁІЇЄҐӘҒҚҢӨҰҮҺ]{2,})\b"
     r"|\w\.(?i:com|net|org|info)\b"
     r"|\b(?:[a-z\d]\.|\w\.(?!(?:a[flmn]|d[aeiou]|el|im|l[aei]|of|st|t[eo]|v[ao]n?|zu)\b))[a-z]{2}\b"
     r"|\b\w\.(?:app|dev|link|online|site|xyz|рф|рус|сайт|укр|бел|қаз)\b"

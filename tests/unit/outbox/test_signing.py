@@ -199,7 +199,7 @@ def test_what_cannot_be_taken_is_refused(cells, field, why):
     "name",
     [
         *("x.com", "X.com", "X.COM", "t.me", "T.me", "see q.org", "Example.Com", "1.cc", "g.co"),
-        *("x.dev", "я.рф", "мой.сайт", "ｘ.ｃｏｍ", "A t.co", "x.de"),
+        *("x.dev", "я.рф", "мой.сайт", "сайт.қаз", "САЙТ.ҚАЗ", "ｘ.ｃｏｍ", "A t.co", "x.de"),
     ],
 )
 def test_a_name_is_no_domain(name: str):
