@@ -17,8 +17,9 @@ from petition.cli.status import said, say_unsent
 from petition.cli.workspace import WHO, Csv, Json, Workspace, one_format, people_named
 from petition.errors import UsageError
 from petition.outbox import service, signatures
-from petition.outbox.approvals import Approval, all_approvals, described
+from petition.outbox.approvals import Approval, all_approvals, described, was_asked
 from petition.outbox.database import stamp
+from petition.outbox.log import Log
 from petition.outbox.models import Event
 from petition.outbox.service import ServiceKind, ServiceState
 from petition.outbox.signatures import SignatureStep, StepTaken
@@ -154,7 +155,7 @@ def _mail_json(one: ServiceState) -> dict[str, object]:
 def _show(place: Workspace, found: _Found) -> None:
     has_several = place.log_if_any is not None and len(place.log_if_any.letters()) > 1
     between = heapq.merge(
-        _approval_lines(found.asked),
+        _approval_lines(place.log, found.asked) if found.asked else (),
         map(_step_line, found.steps),
         map(_mail_line, found.mails),
         key=itemgetter(0),
@@ -196,13 +197,14 @@ def _show_line(line: _Line) -> None:
     output.say(f"{at.astimezone():%Y-%m-%d %H:%M:%S}  {output.clean(text)}", output.NOTE)
 
 
-def _approval_lines(asked: Iterable[Approval]) -> list[_Line]:
+def _approval_lines(log: Log, asked: Iterable[Approval]) -> list[_Line]:
     """What became of approvals, oldest first."""
     lines: list[_Line] = []
     for request, answers in ((one.request, one.said) for one in asked):
-        whom = ", ".join(request.approvers)
-        what = f"{request.letter}: {request.author} asked {whom} for approval"
-        lines.append((request.at, what))
+        if was_asked(log, request):
+            whom = ", ".join(request.approvers)
+            what = f"{request.letter}: {request.author} asked {whom} for approval"
+            lines.append((request.at, what))
         lines += [(one.at, f"{request.letter}: {said_words(one)}") for one in answers]
     return sorted(lines, key=itemgetter(0))
 

@@ -179,6 +179,11 @@ def approval_of(log: Log, request: ApprovalRequest) -> Approval:
     return Approval(request, list(map(_said_of, rows)))
 
 
+def was_asked(log: Log, request: ApprovalRequest) -> bool:
+    """Whether anybody was mailed; else the request is only what an override was recorded with."""
+    return bool(mails_about(log, [_KIND], request.id))
+
+
 def described(log: Log, approval: Approval) -> dict[str, object]:
     """A request with what was said to it, as JSON has it for scripts and in evidence packs."""
     request = approval.request

@@ -22,7 +22,7 @@ from petition.address import UNSEEN
 from petition.campaign.text_file import packaged
 from petition.errors import LogUnusable, PetitionError
 from petition.outbox import signatures
-from petition.outbox.approvals import MAIL, all_approvals, described
+from petition.outbox.approvals import MAIL, all_approvals, described, was_asked
 from petition.outbox.database import stamp
 from petition.outbox.erasure import Rehashed, frozen_letters, rehashed
 from petition.outbox.log import Log
@@ -154,8 +154,10 @@ def _approval_steps(log: Log) -> list[tuple[str, str]]:
     for approval in all_approvals(log):
         request = approval.request
         about = f"{request.letter}, revision {request.revision}"
-        whom = ", ".join(request.approvers)
-        steps.append((stamp(request.at), f"{about}: {request.author} asked {whom} for approval"))
+        if was_asked(log, request):
+            whom = ", ".join(request.approvers)
+            told = f"{about}: {request.author} asked {whom} for approval"
+            steps.append((stamp(request.at), told))
         for one in approval.said:
             who = f"by {one.author}" if one.how != MAIL else f"by {one.approver}"
             words = f": “{' '.join(one.words.split())}”" if one.words else ""

@@ -372,6 +372,13 @@ def test_an_override_needs_a_reason_and_is_recorded(approving: Approving):
     assert approving.server.accepted[BEA] == 0
     [row] = approving.requests()[0]["said"]
     assert (row["decision"], row["words"]) == ("overridden", "The hearing is tomorrow.")
+    campaign = approving.campaign
+    campaign.petition("evidence", "pack.zip", status=0)
+    with zipfile.ZipFile(campaign.root / "pack.zip") as pack:
+        timeline = pack.read("timeline.txt").decode()
+    for told in (campaign.petition("log", status=0).out, timeline):  # nobody was asked
+        assert "The hearing is tomorrow." in told
+        assert BEA not in told
 
 
 def test_an_override_asks_for_the_reason_and_a_later_no_stops_the_rest(approving: Approving):
