@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
+from pathlib import Path
 from textwrap import fill
 from zoneinfo import ZoneInfo
 
 from petition.address import UNSEEN, Mailbox, is_of, parse_address
-from petition.campaign.folder import Campaign
+from petition.campaign.folder import Campaign, signatory_rows
 from petition.campaign.settings import Settings
-from petition.campaign.signatories import Signatory, count_once
+from petition.campaign.signatories import STAND_IN, Signatory, count_once, with_unnamed
 from petition.campaign.text_file import packaged_toml
 from petition.errors import AddressRefused, CampaignError, UsageError
+from petition.merge import frozen_signatures
 from petition.merge.document import Frozen
 from petition.merge.freeze import AnyColumn, freeze
+from petition.merge.frozen_signatures import Gone
 from petition.merge.open_letter import OpenLetter, is_open
 from petition.merge.service_mail import ServiceSender, ServiceText
 from petition.outbox import service, signatures
@@ -165,7 +168,10 @@ def letter_to_sign(log: Log, campaign: Campaign) -> Frozen:
 
 
 def add_signed(campaign: Campaign, log: Log, letter: str) -> None:
-    """Add those whose signatures in the log count to the signatories of the file, each once."""
+    """Add those whose signatures in the log count to the signatories of the file, each once.
+
+    No name that is shown is hidden by somebody else of that name, who may have typed it.
+    """
     zone = ZoneInfo(campaign.settings.campaign.timezone)
     found = [
         Signatory(
@@ -179,7 +185,9 @@ def add_signed(campaign: Campaign, log: Log, letter: str) -> None:
         if one.counts and one.letter == letter
     ]
     if found:
-        campaign.signatories = count_once("", [*campaign.signatories, *found], [])
+        shown = [*campaign.signatories, *(one for one in found if one.publish)]
+        unnamed = [one for one in found if not one.publish]
+        campaign.signatories = with_unnamed(count_once("", shown, []), unnamed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +195,7 @@ class SigningDesk:
     """Takes signatures for one letter; `log` may be another connection for another thread."""
 
     log: Log
+    root: Path  # the campaign's folder
     settings: Settings
     letter: str  # its name
     titles: Mapping[str, str]  # its subject by language; the default one comes first
@@ -196,7 +205,7 @@ class SigningDesk:
         """That of a campaign; errors as of `letter_to_sign`, and MergeRefused."""
         frozen = letter_to_sign(log, campaign)
         titles = {one: OpenLetter(frozen, one).subject for one in frozen.languages}
-        return cls(log, campaign.settings, frozen.letter, titles)
+        return cls(log, campaign.root, campaign.settings, frozen.letter, titles)
 
     @property
     def takes_replies(self) -> bool:
@@ -253,6 +262,23 @@ class SigningDesk:
             if done and not self.settings.sign.moderate:
                 signatures.review(self.log, signature.id, Review.APPROVED, BY_PETITION)
         return done
+
+    def withdraw(self, signature: SignatureRecord, how: str) -> list[Gone] | None:
+        """The owner takes the signature back, as `withdraw` of frozen_signatures.py does it."""
+        return frozen_signatures.withdraw(self.log, signature, how, self._rows)
+
+    def change(
+        self, signature: SignatureRecord, entry: SignatureEntry, wording: Wording, how: str
+    ) -> SignatureRecord:
+        """The owner says something else, once it is confirmed."""
+        return frozen_signatures.change(self.log, signature, entry, wording, how, self._rows)
+
+    def _rows(self) -> Sequence[Signatory]:
+        """The rows of the file of the signatories, as it is now."""
+        try:
+            return signatory_rows(self.root, self.settings, [])
+        except CampaignError:  # it changes just now
+            return (STAND_IN,)
 
     def link(self, signature: SignatureRecord) -> str:
         """The page of a signature, "" without one."""

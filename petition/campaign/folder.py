@@ -40,7 +40,8 @@ class Campaign:
     settings: Settings
     letters: dict[str, Letter] = field(default_factory=dict)  # by name
     demands: dict[str, tuple[Demand, ...]] = field(default_factory=dict)  # by language, in order
-    signatories: tuple[Signatory, ...] = ()  # including those who are not to be named
+    signatory_rows: tuple[Signatory, ...] = ()  # as the file has them, perhaps one person twice
+    signatories: tuple[Signatory, ...] = ()  # each once, including those who are not to be named
     left_out: tuple[Signatory, ...] = ()  # rows of those who do not sign, or show their name, now
     problems: list[Problem] = field(default_factory=list)  # of all files except the lists
     lines: TomlLines = field(default_factory=TomlLines)  # of petition.toml
@@ -163,21 +164,25 @@ def _unknown_list(settings: Settings, name: str) -> tuple[str, str]:
     return f"there is no list {quoted(name)} in [people] of {SETTINGS_FILE}", hint
 
 
-def _read_signatories(campaign: Campaign) -> None:
-    file = campaign.settings.people["signatories"]
-    reading = campaign.settings.reading._replace(key="signatories")
-    if file == _DEFAULT_SIGNATORIES and not (campaign.root / file).exists():
+def signatory_rows(
+    root: Path, settings: Settings, problems: list[Problem]
+) -> tuple[Signatory, ...]:
+    """The rows of the file of the signatories, as it is now; STAND_IN if it cannot be read."""
+    file = settings.people["signatories"]
+    reading = settings.reading._replace(key="signatories")
+    if file == _DEFAULT_SIGNATORIES and not (root / file).exists():
         # Others need not sign a letter; but a file much like it may be meant.
         found: list[Problem] = []
-        find_file(campaign.root, file, found, reading.key)
-        campaign.problems += [
-            replace(one, level=Level.WARNING) for one in found if "[people]" in one.hint
-        ]
-        return
-    signatories = read_signatories(
-        campaign.root, file, campaign.problems, reading, agreed=campaign.settings.signatories.yes
-    )
-    campaign.signatories = count_once(file, signatories, campaign.problems)
+        find_file(root, file, found, reading.key)
+        problems += [replace(one, level=Level.WARNING) for one in found if "[people]" in one.hint]
+        return ()
+    return read_signatories(root, file, problems, reading, agreed=settings.signatories.yes)
+
+
+def _read_signatories(campaign: Campaign) -> None:
+    campaign.signatory_rows = signatory_rows(campaign.root, campaign.settings, campaign.problems)
+    file = campaign.settings.people["signatories"]
+    campaign.signatories = count_once(file, campaign.signatory_rows, campaign.problems)
 
 
 def _judge_lists(campaign: Campaign) -> None:

@@ -57,7 +57,8 @@ class Signatory:
     last_name: str = ""  # to sort by, if the file has a column for it
 
 
-_STAND_IN = Signatory(line=1, **{**_SILENT, "name": "stand-in", "publish": True})
+# What stands for those of a file that cannot be read.
+STAND_IN = Signatory(line=1, **{**_SILENT, "name": "stand-in", "publish": True})
 
 
 _FORMS = packaged_toml("campaign/signatory_forms.toml")
@@ -88,15 +89,15 @@ def read_signatories(
     """
     table = open_table(root, file, problems, reading)
     if table is None:
-        return (_STAND_IN,)
+        return (STAND_IN,)
     form = SignatureForm(table, agreed)
     if not set(_NAMED_BY).intersection(form.columns):
         problems.append(table.without_column("name", "names"))
-        return (_STAND_IN,)
+        return (STAND_IN,)
     problems += form.problems
     before = len(problems)
     found = tuple(_right_ones(file, form, problems))
-    return found if found or len(problems) == before else (_STAND_IN,)
+    return found if found or len(problems) == before else (STAND_IN,)
 
 
 class SignatureForm:
@@ -307,6 +308,25 @@ def count_once(
     return tuple(kept)
 
 
+def with_unnamed(
+    signatories: Iterable[Signatory], unnamed: Iterable[Signatory]
+) -> tuple[Signatory, ...]:
+    """The signatories, and others who are not to be named, each once.
+
+    A name that is shown stays so: who has the same name and another address is somebody else, or
+    has typed it. Such two are counted once.
+    """
+    everybody = list(signatories)
+    shown = {name_key(one.kind, one.name): folded(one.email) for one in everybody if one.publish}
+
+    def has_namesake(one: Signatory) -> bool:
+        other = shown.get(name_key(one.kind, one.name))
+        return other is not None and other != folded(one.email)
+
+    others = [one for one in unnamed if not has_namesake(one)]
+    return count_once("", [*everybody, *others], [])
+
+
 def _repeated(file: str, first: Signatory, again: Signatory) -> Problem:
     is_same_name = folded_name(first.name) == folded_name(again.name)
     who = "this signatory"  # a warning does not name those who are not to be named either
@@ -344,7 +364,7 @@ def signed_since(
     everybody: Iterable[Signatory],
     day: date,
     today: date,
-    named: Container[tuple[SignatoryKind, str]],
+    named: Container[tuple[str, str]],
 ) -> SignedSince:
     """Who has signed since a letter was frozen on a `day`; `named` has the keys of whom it names.
 
@@ -353,7 +373,7 @@ def signed_since(
     """
     found = SignedSince()
     for one in everybody:
-        if one is _STAND_IN:
+        if one is STAND_IN:
             found.new.append(one)
         elif name_key(one.kind, one.name) in named:
             continue
@@ -366,6 +386,6 @@ def signed_since(
     return found
 
 
-def name_key(kind: SignatoryKind, name: str) -> tuple[SignatoryKind, str]:
+def name_key(kind: str, name: str) -> tuple[str, str]:
     """What two spellings of a signatory's name have in common."""
     return kind, folded_name(name) or name

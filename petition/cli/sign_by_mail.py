@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from petition.address import is_of
 from petition.inbox import Kind
 from petition.inbox.signing_phrases import SigningRequest, Stance, asked_in, stance_of
-from petition.merge import frozen_signatures
 from petition.outbox import service, signatures
 from petition.outbox.inbound import OF_A_PERSON, SIGNATURE, Handled, Incoming, Received
 from petition.outbox.signatures import SIGNATURE_MAILS, SignatureRecord, SignatureStatus
@@ -80,7 +79,7 @@ class SignByMail:
             done = self._desk.confirm(signature, _BY_REPLY)
             return Handled(SIGNATURE, (CONFIRMED,) if done else (), "it confirms the signature")
         if stance is Stance.DECLINES:
-            gone = frozen_signatures.withdraw(self._desk.log, signature, _BY_REPLY)
+            gone = self._desk.withdraw(signature, _BY_REPLY)
             did = (WITHDREW,) if gone is not None else ()
             sent = f", after the name went out with {gone[-1].letter}" if gone else ""
             return Handled(SIGNATURE, did, f"it takes the signature back{sent}")

@@ -288,7 +288,7 @@ def store_change(
 ) -> SignatureRecord:
     """The owner says something else; what others can see of it is reviewed anew.
 
-    Once it is confirmed, call `change` in `merge/frozen_signatures.py` instead, which also changes
+    Once it is confirmed, call `change` of a SigningDesk (`signing.py`) instead, which also changes
     frozen letters.
     """
     with log.database.joined(log.writing):
@@ -305,7 +305,7 @@ def store_change(
 def mark_withdrawn(log: Log, signature: SignatureRecord, how: str) -> bool:
     """The owner takes the signature back; False: that was done before.
 
-    Call `withdraw` in `merge/frozen_signatures.py`, which also changes frozen letters.
+    Call `withdraw` of a SigningDesk (`signing.py`), which also changes frozen letters.
     """
     with log.database.joined(log.writing):
         done = log.database.run("withdraw_signature", {"id": signature.id, "now": log.now}) > 0

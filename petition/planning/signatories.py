@@ -5,19 +5,18 @@ names and no addresses; of those whom it does not name it has only the number.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from petition.address import folded
 from petition.campaign.folder import Campaign
-from petition.campaign.signatories import Signatory, SignatoryKind, name_key
+from petition.campaign.signatories import Signatory, name_key
 from petition.checks.letter import zone_of
 from petition.errors import Level, Problem
 from petition.merge.document import Frozen
+from petition.merge.frozen_signatures import RowsByLog
 from petition.outbox import erasure, signatures
 from petition.outbox.log import Log
-from petition.outbox.manual import Forgotten
 from petition.outbox.models import FrozenLetter
 from petition.outbox.signatures import WhoLeft, Withdrawal
 from petition.template.fields import NEW
@@ -28,25 +27,23 @@ _NOBODY: Mapping[str, Any] = {"published": (), "total": 0}
 def prune_signatories(campaign: Campaign, log: Log) -> list[Problem]:
     """Drop from the signatories who was forgotten or withdrew, and names that are not to be shown.
 
-    Their rows as the file has them are added to `campaign.left_out`. Returns the warnings, which
+    Their rows as the file has them become `campaign.left_out`. Returns the warnings, which
     are added to the campaign's problems. Forgotten people who are not named stay: a letter only
     counts them.
     """
-    by_log = _ByLog(log)
+    by_log = RowsByLog(log)
     file, zone = campaign.settings.people["signatories"], zone_of(campaign)
-    kept, left_out, told = list[Signatory](), list[Signatory](), list[Problem]()
+    left_out, told = list[Signatory](), list[Problem]()
 
     def warn(one: Signatory, what: str, hint: str) -> None:
         problem = Problem(file, one.line, what, hint, Level.WARNING)
         if problem not in campaign.problems:
             told.append(problem)
 
-    for one in campaign.signatories:
+    for one in campaign.signatory_rows:
         key, now = folded(one.email), by_log.now(one)
         if now != one:
             left_out.append(one)
-        if now:
-            kept.append(now)
         if by_log.is_forgotten(one):
             continue
         if withdrawal := by_log.left.withdrew.get(key):
@@ -58,34 +55,16 @@ def prune_signatories(campaign: Campaign, log: Log) -> list[Problem]:
         elif now and key in by_log.left.hidden:
             what = "this signature is hidden in the log, and counts because it is in the file"
             warn(one, what, f"Delete the row, or: petition signatures --approve {one.email}")
-    campaign.signatories = tuple(kept)
-    campaign.left_out += tuple(left_out)
+    campaign.left_out = tuple(left_out)
+    if left_out:
+        campaign.signatories = by_log.signatories(campaign.signatory_rows)
     campaign.problems += told
     return told
 
 
-class _ByLog:
-    """What a row of the file comes to by what the log knows now."""
-
-    def __init__(self, log: Log) -> None:
-        self.left = signatures.who_left(log)
-        self._forgotten = Forgotten(log)
-
-    def is_forgotten(self, one: Signatory) -> bool:
-        """Whether the name is not to be shown because the person was forgotten."""
-        return bool(one.publish and one.email) and one.email in self._forgotten
-
-    def now(self, one: Signatory) -> Signatory | None:
-        """The signatory, perhaps without the name; None: they do not count any more."""
-        key = folded(one.email)
-        if self.is_forgotten(one) or key in self.left.withdrew:
-            return None
-        return replace(one, publish=False) if one.publish and key in self.left.unnamed else one
-
-
 def who_left(signatories: Iterable[Signatory], log: Log) -> list[Signatory]:
     """Those of them who by now have withdrawn, were forgotten, or are not to be named any more."""
-    by_log = _ByLog(log)
+    by_log = RowsByLog(log)
     return [one for one in signatories if by_log.now(one) != one]
 
 
@@ -115,7 +94,10 @@ def differs_by_who_left_since(
     def has_been_approved(one: Withdrawal) -> bool:
         return one.approved_at is not None and one.approved_at <= newest.frozen_at
 
-    in_file = {folded(one.email): one.publish for one in campaign.left_out}
+    in_file = dict[str, bool]()  # whether all rows of a mailbox agree to be shown
+    for one in campaign.left_out:
+        mailbox = folded(one.email)
+        in_file[mailbox] = in_file.get(mailbox, True) and one.publish
     named = [
         one
         for one in campaign.left_out
@@ -153,7 +135,7 @@ def _is_lost(
 
 def _missing(
     before: Mapping[str, Any], after: Mapping[str, Any]
-) -> tuple[set[tuple[SignatoryKind, str]], int]:
+) -> tuple[set[tuple[str, str]], int]:
     """The names that are gone from a list of signatories, and by how many it is shorter."""
     names, names_now = (
         {name_key(one["kind"], one["name"]) for one in part["published"]}

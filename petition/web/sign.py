@@ -270,7 +270,9 @@ class Signing:
         """Do what a button says, if the signature is as its page was; what it is then."""
         before, what = found.signature, cells.get(DO)
         if what == "withdraw" and before.status is SignatureStatus.CONFIRMED:
-            return await self._log.write(lambda log: _withdraw(log, before)), None, ""
+            desk = self._desk
+            found = await self._log.write(lambda log: _withdraw(replace(desk, log=log), before))
+            return found, None, ""
         of = {"confirm": SignatureStatus.UNCONFIRMED, "change": SignatureStatus.CONFIRMED}
         if of.get(what or "") is not before.status:
             return found, None, ""
@@ -282,7 +284,7 @@ class Signing:
         def carry_out(log: Log) -> _Found:
             own = replace(desk, log=log)
             if what == "change":
-                frozen_signatures.change(log, before, entry, wording, _BY_LINK)
+                own.change(before, entry, wording, _BY_LINK)
             else:
                 signatures.store_change(log, before, entry, wording, _BY_LINK)
                 own.confirm(before, _BY_LINK)
@@ -311,9 +313,9 @@ def _of(log: Log, signature: SignatureRecord) -> _Found:
     return _Found(signature, frozen_signatures.gone_with(log, signature))
 
 
-def _withdraw(log: Log, signature: SignatureRecord) -> _Found:
-    gone = frozen_signatures.withdraw(log, signature, _BY_LINK) or []
-    return _Found(signatures.one(log, signature.id), gone)
+def _withdraw(desk: SigningDesk, signature: SignatureRecord) -> _Found:
+    gone = desk.withdraw(signature, _BY_LINK) or []
+    return _Found(signatures.one(desk.log, signature.id), gone)
 
 
 def _read(cells: Mapping[str, str]) -> tuple[SignatureEntry | None, dict[str, str]]:

@@ -1,9 +1,10 @@
 """Signatures in the log of a small campaign, as the form and the inbox put them there."""
 
-from petition.merge import frozen_signatures
+from petition.campaign.folder import load_campaign
 from petition.outbox import signatures
 from petition.outbox.log import Log
 from petition.outbox.signatures import Review, SignatureEntry, SignatureRecord, Wording
+from petition.signing import SigningDesk
 from tests.acceptance.small import SmallCampaign
 
 WORDS = Wording("en", "I sign this letter.")
@@ -62,11 +63,17 @@ def withdraw(campaign: SmallCampaign, mailbox: str) -> None:
     """Somebody takes the signature back, as on the page."""
     with log_of(campaign) as log:
         [one] = signatures.signatures_of(log, mailbox)
-        assert frozen_signatures.withdraw(log, one, "link") is not None
+        assert desk_of(campaign, log).withdraw(one, "link") is not None
 
 
 def hide_name(campaign: SmallCampaign, mailbox: str) -> None:
     """Somebody does not want to be named any more."""
     with log_of(campaign) as log:
         [one] = signatures.signatures_of(log, mailbox)
-        frozen_signatures.change(log, one, one.entry._replace(publish=False), WORDS, "link")
+        entry = one.entry._replace(publish=False)
+        desk_of(campaign, log).change(one, entry, WORDS, "link")
+
+
+def desk_of(campaign: SmallCampaign, log: Log) -> SigningDesk:
+    """What takes signatures for a campaign, as its files are now."""
+    return SigningDesk.of(log, load_campaign(campaign.root))

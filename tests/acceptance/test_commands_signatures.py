@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from petition.merge import frozen_signatures
 from petition.outbox import service
 from petition.outbox import signatures as kept
 from petition.outbox.service import ServiceKind
 from petition.outbox.signatures import Review
-from tests.acceptance.signing import WORDS, log_of, sign, taking_signatures, withdraw
+from tests.acceptance.signing import WORDS, desk_of, log_of, sign, taking_signatures, withdraw
 from tests.acceptance.small import SmallCampaign
 
 
@@ -168,7 +167,7 @@ def test_what_changes_before_it_is_approved_is_not_approved(campaign: SmallCampa
     with log_of(campaign) as log:
         [one] = kept.signatures_of(log, "cid@x.example")
         entry = one.entry._replace(name="Vote for Cid")
-        frozen_signatures.change(log, one, entry, WORDS, "link")
+        desk_of(campaign, log).change(one, entry, WORDS, "link")
     terminal.send("y\n")
     status, said = terminal.end()
     assert status == 2

@@ -151,7 +151,8 @@ def test_who_has_signed_withdraws_by_reply(desk: Desk, asked: Asked):
 
 
 def test_who_withdraws_by_reply_is_named_in_nothing_that_is_not_sent_yet(desk: Desk):
-    ann = "Ann Reed <ann@x.example>"  # in signatories.csv too
+    ann = "Ann Reed <ann@x.example>"
+    desk.campaign.write("signatories.csv", "name,email,publish\nAnn Reed,ann@x.example,yes\n")
     desk.read(mail(ann))
     desk.read(desk.asked().above(ann, "Yes"))
     desk.campaign.petition("send", "open-letter", "--yes", status=0)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from petition.outbox.signatures import Review
 from petition.outbox.states import State
 from tests.acceptance.crew import (
     SEND,
@@ -61,11 +62,14 @@ def test_a_worker_goes_on_without_who_withdraws_meanwhile(tmp_path: Path, postgr
         campaign = campaign_on(postgres.new_log(), tmp_path, server.port, 60)
         taking_signatures(campaign)
         sign(campaign, "ann@x.example", "Ann Reed")
+        approved = {"kind": "organisation", "review": Review.APPROVED}
+        sign(campaign, "eve@x.example", "River Friends", **approved)  # of another address
         at_pace(campaign, 'rate = "20/s"').petition(*SEND, status=0)
         server.hold_after = 3
         with workers(campaign, 1):
             wait_for(server, 3)
             withdraw(campaign, "ann@x.example")
+            withdraw(campaign, "eve@x.example")
             server.hold_after = None
             states = wait_until_done(campaign)
     nobody_twice_nobody_lost(server, states, 60)
@@ -73,6 +77,7 @@ def test_a_worker_goes_on_without_who_withdraws_meanwhile(tmp_path: Path, postgr
     named = sum(b"Ann Reed" in letter for letter in server.last.values())
     assert 3 <= named < 60
     assert b"Ann Reed" not in server.last["p60@x.example"]
+    assert all(b"River Friends" in letter for letter in server.last.values())
 
 
 def test_who_needs_the_log_alone_is_told_of_workers(tmp_path: Path, postgres: Postgres):

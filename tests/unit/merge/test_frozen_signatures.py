@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from petition.campaign.signatories import Signatory
 from petition.identity import Signer
 from petition.merge import frozen_signatures
 from petition.merge.document import Frozen
@@ -21,6 +22,7 @@ from tests.unit.merge.letters import NOW, freeze_texts, person_of, signatory, te
 
 WORDS = Wording("en", "I sign this letter.")
 HAZEL = SignatureEntry("Hazel Thorn", role="teacher", place="London", publish=True)
+NO_FILE = list[Signatory]  # it reads nothing
 BODY = "{{ signatories | length }} signed.\n\n{{ signatories }}"
 
 
@@ -70,14 +72,14 @@ def test_the_name_of_who_withdraws_comes_out_of_the_frozen_letter(log: Log):
     before = queue(log, "HAZEL  THORN", "Ann Lee")
     one = sign(log)
     assert "2 signed" in text_now(log)
-    assert frozen_signatures.withdraw(log, one, "link") == []  # it has gone nowhere yet
+    assert frozen_signatures.withdraw(log, one, "link", NO_FILE) == []  # it has gone nowhere yet
     text = text_now(log)
     assert "1 signed" in text
     assert "THORN" not in text
     assert "Ann Lee" in text
     [note] = erasure.rehashed(log)
     assert (note.before, note.why) == (before.hash, "withdrew")
-    assert frozen_signatures.withdraw(log, one, "link") is None
+    assert frozen_signatures.withdraw(log, one, "link", NO_FILE) is None
 
 
 def test_it_is_told_with_which_letters_the_name_has_gone(log: Log, tmp_path: Path):
@@ -96,27 +98,31 @@ def test_it_is_told_with_which_letters_the_name_has_gone(log: Log, tmp_path: Pat
     assert gone.first == gone.last
     assert gone.first is not None
     assert gone.first.date().isoformat() == "2026-03-01"
-    assert frozen_signatures.withdraw(log, one, "mail") == [gone]
+    assert frozen_signatures.withdraw(log, one, "mail", NO_FILE) == [gone]
     assert log.counts("open-letter")[State.QUEUED] == 1
 
 
 def test_who_does_not_want_to_be_named_any_more_is_still_counted(log: Log):
     queue(log, "Hazel Thorn", "Ann Lee")
-    one = frozen_signatures.change(log, sign(log), HAZEL._replace(publish=False), WORDS, "link")
+    one = frozen_signatures.change(
+        log, sign(log), HAZEL._replace(publish=False), WORDS, "link", NO_FILE
+    )
     text = text_now(log)
     assert "2 signed" in text
     assert "Hazel" not in text
     assert signatures.who_left(log).unnamed == {one.folded}
     # Whoever is not named cannot be taken out by name: it may be somebody else's.
     before = text_now(log)
-    frozen_signatures.withdraw(log, one, "link")
+    frozen_signatures.withdraw(log, one, "link", NO_FILE)
     assert text_now(log) == before
 
 
 def test_a_correction_leaves_a_letter_that_was_begun_as_it_is(log: Log):
     queue(log, "Hazel Thorn", "Ann Lee")
     before = text_now(log)
-    frozen_signatures.change(log, sign(log), HAZEL._replace(role="head teacher"), WORDS, "link")
+    frozen_signatures.change(
+        log, sign(log), HAZEL._replace(role="head teacher"), WORDS, "link", NO_FILE
+    )
     assert text_now(log) == before
     assert erasure.rehashed(log) == []
 
@@ -124,12 +130,12 @@ def test_a_correction_leaves_a_letter_that_was_begun_as_it_is(log: Log):
 def test_who_still_signs_another_letter_stays(log: Log):
     queue(log, "Hazel Thorn")
     sign(log, letter="another")
-    frozen_signatures.withdraw(log, sign(log), "link")
+    frozen_signatures.withdraw(log, sign(log), "link", NO_FILE)
     assert "Hazel Thorn" in text_now(log)
     assert signatures.who_left(log).withdrew == {}
 
 
 def test_an_organisation_is_not_a_person_of_its_name(log: Log):
     queue(log, "Hazel Thorn")
-    frozen_signatures.withdraw(log, sign(log, HAZEL._replace(kind="organisation")), "link")
+    frozen_signatures.withdraw(log, sign(log, HAZEL._replace(kind="organisation")), "link", NO_FILE)
     assert "Hazel Thorn" in text_now(log)

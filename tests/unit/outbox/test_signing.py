@@ -2,6 +2,7 @@
 
 import email
 import re
+from dataclasses import replace
 from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import default
@@ -55,7 +56,7 @@ def desk(log: Log, folder: Path) -> SigningDesk:
 
 def changed(desk: SigningDesk, **sign: object) -> SigningDesk:
     settings = desk.settings.model_copy(update={"sign": desk.settings.sign.model_copy(update=sign)})
-    return SigningDesk(desk.log, settings, desk.letter, desk.titles)
+    return replace(desk, settings=settings)
 
 
 def sign(desk: SigningDesk, address: str = "ann@x.example", language: str = "en", **cells: str):

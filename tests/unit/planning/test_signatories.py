@@ -7,7 +7,6 @@ import pytest
 
 from petition.campaign.folder import load_campaign
 from petition.errors import LogChanged
-from petition.merge import frozen_signatures
 from petition.outbox import signatures
 from petition.outbox.log import Log
 from petition.outbox.manual import Forgotten
@@ -15,7 +14,7 @@ from petition.outbox.signatures import SignatureEntry, SignatureRecord
 from petition.planning.plan import SendOptions
 from petition.planning.prepare import Prepared, enqueue, prepare
 from petition.planning.signatories import differs_by_who_left
-from tests.acceptance.signing import WORDS, log_of, sign, taking_signatures
+from tests.acceptance.signing import WORDS, desk_of, log_of, sign, taking_signatures
 from tests.acceptance.small import SmallCampaign
 from tests.unit.merge.test_new_signatories import (
     AFTER,
@@ -53,17 +52,17 @@ def anns(log: Log) -> SignatureRecord:
     return one
 
 
-def say(log: Log, **changes: object) -> None:
+def say(campaign: SmallCampaign, log: Log, **changes: object) -> None:
     entry: SignatureEntry = anns(log).entry._replace(**changes)  # type: ignore[arg-type]
-    frozen_signatures.change(log, anns(log), entry, WORDS, "link")
+    desk_of(campaign, log).change(anns(log), entry, WORDS, "link")
 
 
 def test_who_has_changed_something_before_and_withdraws_meanwhile(
     campaign: SmallCampaign, log: Log
 ):
-    say(log, updates=True)
+    say(campaign, log, updates=True)
     letter = prepared(campaign, log)
-    frozen_signatures.withdraw(log, anns(log), "link")
+    desk_of(campaign, log).withdraw(anns(log), "link")
     with pytest.raises(LogChanged):
         enqueue(letter)
     assert log.newest("open-letter") is None
@@ -72,7 +71,7 @@ def test_who_has_changed_something_before_and_withdraws_meanwhile(
 
 def test_who_does_not_want_to_be_named_any_more_meanwhile(campaign: SmallCampaign, log: Log):
     letter = prepared(campaign, log)
-    say(log, publish=False)
+    say(campaign, log, publish=False)
     with pytest.raises(LogChanged):
         enqueue(letter)
 
@@ -86,20 +85,31 @@ def test_who_is_forgotten_meanwhile(campaign: SmallCampaign, log: Log):
 
 
 def test_a_name_that_was_taken_out_of_the_letter_meanwhile(campaign: SmallCampaign, log: Log):
-    campaign.change("signatories.csv", "ann@x.example", "")  # the file has no address of hers
+    nobodys = ANN.replace("ann@x.example", "")
+    campaign.change("signatories.csv", ANN, nobodys)
     enqueue(prepared(campaign, log, limit=1))
     letter = prepared(campaign, log)
-    frozen_signatures.withdraw(log, anns(log), "link")
+    campaign.change("signatories.csv", nobodys, ANN)
+    desk_of(campaign, log).withdraw(anns(log), "link")
     with pytest.raises(LogChanged):
         enqueue(letter)
+
+
+def test_who_has_a_namesake_in_the_file_stops_nothing(campaign: SmallCampaign, log: Log):
+    campaign.change("signatories.csv", "ann@x.example", "")
+    enqueue(prepared(campaign, log, limit=1))
+    letter = prepared(campaign, log)
+    desk_of(campaign, log).withdraw(anns(log), "link")
+    enqueue(letter)
+    assert prepared(campaign, log).plan.loses is None
 
 
 def test_who_signs_nothing_that_the_letter_names_stops_nothing(campaign: SmallCampaign, log: Log):
     sign(campaign, "cy@x.example", "Cy Ro")
     letter = prepared(campaign, log)
     [cy] = signatures.signatures_of(log, "cy@x.example")
-    frozen_signatures.withdraw(log, cy, "link")
-    say(log, updates=True)
+    desk_of(campaign, log).withdraw(cy, "link")
+    say(campaign, log, updates=True)
     enqueue(letter)
     assert log.newest("open-letter") is not None
 
