@@ -86,7 +86,7 @@ def test_check_names_every_file_that_is_wrong(campaign):
     assert 'letters/open-letter.md:4: the attachment "a.pdf" does not exist' in answer.out
     campaign.write("a.pdf", b"again")
     answer = campaign.petition("check", status=1)
-    assert 'recipients.csv:2: the attachment "briefings/p1.pdf": there is no' in answer.out
+    assert 'recipients.csv:2: the attachment "briefings/p1.pdf" does not exist' in answer.out
     assert 'recipients.csv:3: the attachment "briefings/p2.pdf" ' in answer.out
     assert "(letters/open-letter.md:4 attaches it)" in answer.out
     assert campaign.petition("send", "open-letter", status=1)
