@@ -55,22 +55,6 @@ class _Unreadable(PetitionError):
     """Nothing from the next line on can be read."""
 
 
-def in_blocks(records: Iterator[Record]) -> Iterator[list[Record]]:
-    """Records some at a time; those before a CampaignError come first."""
-    fault = None
-    while fault is None:
-        some = list[Record]()
-        try:
-            some.extend(islice(records, BLOCK))
-        except CampaignError as why:
-            fault = why
-        if some:
-            yield some
-        if fault is None and len(some) < BLOCK:
-            return
-    raise fault
-
-
 class CsvFile:
     """A CSV file whose encoding and separator are known; `has_hint`: its first line names that."""
 
@@ -150,7 +134,7 @@ class CsvFile:
             ]
             if why:
                 following = before + reader.line_num + 1
-                problem, is_over = self._broken(why, line, following)
+                problem, is_over = self._problem_of(why, line, following)
                 if not is_over:
                     records.append((line, problem))
                     line = following
@@ -159,7 +143,7 @@ class CsvFile:
             if why and is_over:
                 raise CampaignError([problem])
 
-    def _broken(
+    def _problem_of(
         self, why: "csv.Error | _Unreadable", line: int, following: int
     ) -> tuple[Problem, bool]:
         """The problem of a row that begins in a line, and whether nothing after it can be read."""

@@ -46,7 +46,6 @@ _BEHIND = frozenset({
 _NEAR = 0.5  # of what a WHO can be, on difflib's scale: "p9" is near to "p1"
 _ADDRESS = re.compile(r"[^\s<>()\[\];,:\"|/]{1,64}@[^\s<>()\[\];,:\"|/]{1,255}(?<!\.)")
 _NO_TEXT = hash("")
-_FILTER = 1 << 21  # bytes
 _LABEL_END = re.compile(r"[@.+]")
 _ALIKE = frozenset({"LATIN", "CYRILLIC", "GREEK"})
 
@@ -278,29 +277,6 @@ class PeopleList:
 
     def _heading(self, column: str) -> str:
         return self.table.heading(self._export.taken.get(column, column))
-
-
-class Repeated:
-    """Which texts of a list may be in it more than once, by their hashes, in two megabytes.
-
-    A Bloom filter with one bit for each text. All that are repeated are in `found`; of a million
-    that are not, some 30,000 too.
-    """
-
-    def __init__(self) -> None:
-        self.found = set[int]()
-        self._bits = bytearray(_FILTER)
-
-    def look_at(self, hashes: Iterable[int]) -> None:
-        """Look at the next texts; "" does not count as one."""
-        bits, found, last = self._bits, self.found, _FILTER - 1
-        for key in hashes:
-            at, bit = key & last, 1 << (key >> 60 & 7)
-            if bits[at] & bit:
-                found.add(key)
-            else:
-                bits[at] |= bit
-        found.discard(_NO_TEXT)
 
 
 class FirstLines:

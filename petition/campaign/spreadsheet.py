@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from xml.parsers import expat
@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from zlib import error as ZlibError  # noqa: N812 (it is a class)
 
 from petition.campaign import sheet_look
-from petition.campaign.csv_file import CHANGED, Reading, Record, in_blocks
+from petition.campaign.csv_file import BLOCK, CHANGED, Reading, Record
 from petition.campaign.names import nearest_hint, quoted
 from petition.campaign.text_file import unreadable
 from petition.errors import CampaignError, PetitionError, Problem
@@ -98,7 +98,7 @@ class SheetFile:
 
         CampaignError if the sheet cannot be read.
         """
-        return in_blocks(self._records())
+        return _in_blocks(self._records())
 
     def _records(self) -> Iterator[Record]:
         sheet, width = self._sheet(), 0
@@ -173,6 +173,22 @@ class SheetFile:
         sheets = f"Its sheets: {', '.join(map(quoted, names[:10]))}"
         hint = nearest_hint(self._wanted, names, sheets)
         raise _Refused(f"has no sheet {quoted(self._wanted)}", hint)
+
+
+def _in_blocks(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Records some at a time; those before a CampaignError come first."""
+    fault = None
+    while fault is None:
+        some = list[Record]()
+        try:
+            some.extend(islice(records, BLOCK))
+        except CampaignError as why:
+            fault = why
+        if some:
+            yield some
+        if fault is None and len(some) < BLOCK:
+            return
+    raise fault
 
 
 def _refuse_too_large(path: Path) -> None:

@@ -30,7 +30,7 @@ _LONG_KEY = re.compile(
 
 _HINTS = {  # by what tomllib says
     "twice": "Keep one of the two, with the lines of both",
-    "overwrite": "The key stands there twice: keep one of the two",
+    "overwrite": "The key is there twice: keep one of the two",
     "illegal character '\\n'": "Write a quotation mark where the text ends",
     "unterminated": "Write quotation marks where the text ends",
     "hex value": 'In a path write "/" in place of "\\"',

@@ -189,7 +189,7 @@ def _may_be_odd_names(salutation: str, name: str) -> bool:
     """Whether they need a look by `odd_names`: most greet somebody by the last word of the name."""
     if salutation and (salutation.rpartition(" ")[2] not in name or not salutation[0].isascii()):
         return True
-    return name.isupper() != name.islower()
+    return name.isupper() or name.islower()
 
 
 def _unusual(cells: Sequence[str]) -> Iterator[int]:

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petition.campaign.people import FirstLines, Repeated
+from petition.campaign.people import FirstLines
+from petition.campaign.supporters import Repeated
 
 
 @given(st.lists(st.lists(st.text(max_size=2), max_size=9)))
