@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -262,3 +264,20 @@ class Terminal(fdpexpect.fdspawn):
         self._run.kill()
         self._run.wait(PATIENCE)
         self.close()
+
+
+def confirmed(campaign: SmallCampaign, before: str = "") -> Terminal:
+    """A `send` that was confirmed, and waits."""
+    child = campaign.on_terminal("send", "open-letter", before=before)
+    child.expect_exact("[y/N]")
+    child.send("y\n")
+    child.expect_exact("Nothing is queued")
+    return child
+
+
+@contextmanager
+def held(campaign: SmallCampaign) -> Iterator[Terminal]:
+    """A `send` that was confirmed, and whose [pace] grace lasts as long as the block."""
+    child = confirmed(campaign, before=HELD)
+    yield child
+    campaign.write("go", "")

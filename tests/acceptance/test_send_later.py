@@ -6,8 +6,6 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,10 +15,8 @@ import pytest
 from petition.cli.send_later import Moment, wait_until
 from petition.errors import UsageError
 from tests import PATIENCE
-from tests.acceptance.small import HELD, SET_CLOCK, SETTINGS, SmallCampaign, Terminal
+from tests.acceptance.small import SET_CLOCK, SETTINGS, SmallCampaign, confirmed, held
 from tests.servers.counting import CountingServer, counting_server
-
-WAITS = "Nothing is queued"
 
 # A machine on which every second of waiting for --at is five minutes.
 IN_A_HURRY = f"""
@@ -47,15 +43,6 @@ def campaign(tmp_path: Path, server: CountingServer) -> SmallCampaign:
     return campaign
 
 
-def confirmed(campaign: SmallCampaign, before: str = "") -> Terminal:
-    """A `send` that was confirmed, and waits."""
-    child = campaign.on_terminal("send", "open-letter", before=before)
-    child.expect_exact("[y/N]")
-    child.send("y\n")
-    child.expect_exact(WAITS)
-    return child
-
-
 def sent_tomorrow(campaign: SmallCampaign, letter: str) -> tuple[int, str]:
     """What `send --at` of this time of tomorrow ends with and says."""
     at = datetime.now(UTC) + timedelta(days=1)
@@ -66,14 +53,6 @@ def sent_tomorrow(campaign: SmallCampaign, letter: str) -> tuple[int, str]:
     child.send("y\n")
     status, said = child.end()
     return status, shown + said
-
-
-@contextmanager
-def held(campaign: SmallCampaign) -> Iterator[Terminal]:
-    """A `send` that was confirmed, and whose grace lasts as long as the block."""
-    child = confirmed(campaign, before=HELD)
-    yield child
-    campaign.write("go", "")
 
 
 def test_it_goes_when_the_grace_has_passed(campaign: SmallCampaign, server: CountingServer):

@@ -3,7 +3,6 @@
 import email
 import email.policy
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from petition.outbox.signatures import Review
 from tests import PATIENCE
 from tests.acceptance.queued import queue
 from tests.acceptance.signing import hide_name, log_of, sign, taking_signatures, withdraw
-from tests.acceptance.small import HELD, SmallCampaign, Terminal
+from tests.acceptance.small import SmallCampaign, held
 from tests.servers.counting import CountingServer, counting_server
 
 ANN = "Ann Reed,individual,ann@x.example,yes\n"
@@ -46,17 +45,9 @@ def text_to(server: CountingServer, who: str) -> str:
     return str(part.get_content())
 
 
-@contextmanager
-def confirmed(campaign: SmallCampaign) -> Iterator[Terminal]:
-    """A `send` that was confirmed, waits for its moment, and is held while the block runs."""
+def with_grace(campaign: SmallCampaign) -> None:
     text = (campaign.root / "petition.toml").read_text(encoding="utf-8")
     campaign.write("petition.toml", f'{text}\n[pace]\ngrace = "1 s"\n')
-    child = campaign.on_terminal("send", "open-letter", before=HELD)
-    child.expect_exact("[y/N]")
-    child.send("y\n")
-    child.expect_exact("Nothing is queued")
-    yield child
-    campaign.write("go", "")
 
 
 def test_a_letter_is_made_without_whoever_has_withdrawn(small: SmallCampaign):
@@ -183,11 +174,12 @@ def test_who_did_not_want_to_be_named_and_then_withdrew_is_not_counted(
     assert "2 signed" in text_to(server, "p6")
 
 
-def test_who_withdraws_while_a_confirmed_send_waits_stops_it_not(
+def test_who_withdraws_while_a_confirmed_send_waits_does_not_stop_it(
     campaign: SmallCampaign, server: CountingServer
 ):
     sign(campaign, "ann@x.example", "Ann Reed")
-    with confirmed(campaign) as child:
+    with_grace(campaign)
+    with held(campaign) as child:
         withdraw(campaign, "ann@x.example")
         campaign.change("signatories.csv", ANN, "")
     status, said = child.end()
@@ -201,7 +193,8 @@ def test_a_row_that_is_deleted_while_a_confirmed_send_waits_stops_it_whoever_wit
     campaign: SmallCampaign, server: CountingServer
 ):
     sign(campaign, "cy@x.example", "Cy Ro")  # not in the file
-    with confirmed(campaign) as child:
+    with_grace(campaign)
+    with held(campaign) as child:
         withdraw(campaign, "cy@x.example")
         campaign.change("signatories.csv", ANN, "")
     status, said = child.end()
