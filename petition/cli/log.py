@@ -13,7 +13,7 @@ from petition.address import folded
 from petition.campaign.people import Known, nearest_people
 from petition.cli import output
 from petition.cli.approve import said_words
-from petition.cli.status import said, say_unsent
+from petition.cli.status import reason_and_reply, say_unsent
 from petition.cli.workspace import WHO, Csv, Json, Workspace, one_format, people_named
 from petition.errors import UsageError
 from petition.outbox import service, signatures
@@ -186,7 +186,7 @@ def _show_event(event: Event, *, with_letter: bool) -> None:
         output.say(f"{head}  {box}", style)
     took = f"{event.milliseconds} ms" if event.milliseconds is not None else None
     way = ", ".join(part for part in (event.server, event.tls, took) if part)
-    why = said(event)
+    why = reason_and_reply(event)
     detail = f"{why} ({way})" if why and way else why or way
     if detail := ": ".join(filter(None, (event.letter if with_letter else "", detail))):
         output.say(f"    {output.clean(detail)}")

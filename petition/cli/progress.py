@@ -112,7 +112,7 @@ def note_wait(note: Callable[[str], None], wait: Wait) -> None:
         note(f"Waiting until {until}. Ctrl-C ends it.")
 
 
-def told(slowed: Slowed) -> str:
+def why_slower(slowed: Slowed) -> str:
     """Why letters go more slowly now."""
     if math.isinf(slowed.seconds):
         return (

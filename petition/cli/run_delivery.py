@@ -17,7 +17,7 @@ from petition import system
 from petition.campaign.server import Server
 from petition.campaign.settings import Dkim, Settings
 from petition.cli import output
-from petition.cli.progress import note_wait, told
+from petition.cli.progress import note_wait, why_slower
 from petition.cli.workspace import OUTBOX
 from petition.credentials import Secret
 from petition.errors import LogUnusable
@@ -28,7 +28,7 @@ from petition.outbox.committer import on_thread
 from petition.outbox.log import Log
 from petition.outbox.run import Run, record_late
 from petition.planning.prepare import Prepared
-from petition.sending.beside import WorkBeside, beside, watch_letter
+from petition.sending.background import BackgroundTask, in_background, watch_letter
 from petition.sending.circuit_breaker import CopyResult, RunResult
 from petition.sending.rate_limit import Pace
 from petition.sending.retry import RetrySchedule
@@ -123,12 +123,12 @@ async def _deliver(
             route,
             tell,
             prepared.log.clock,
-            lambda slowed: note(told(slowed)),
+            lambda slowed: note(why_slower(slowed)),
         )
         _obey_signals(mailer, note)
         try:
-            works = _works_beside(prepared, mailer, route, run.owner, note)
-            async with beside(prepared.log.url, works):
+            tasks = _background_tasks(prepared, mailer, route, run.owner, note)
+            async with in_background(prepared.log.url, tasks):
                 if wait:
                     noting = partial(note_wait, note)
                     return await mailer.deliver_all(prepared.comparison.to_send, noting, until)
@@ -139,10 +139,10 @@ async def _deliver(
                 await _record_late(prepared.log.url, run, note)
 
 
-def _works_beside(
+def _background_tasks(
     prepared: Prepared, mailer: Mailer, route: Route, owner: str, note: Callable[[str], None]
-) -> Iterator[WorkBeside]:
-    """What is done beside the letters of a run, which alone can do it."""
+) -> Iterator[BackgroundTask]:
+    """What only the run can do meanwhile, since it owns the log."""
     if not prepared.campaign.settings.has_service_mails:
         return
 

@@ -13,7 +13,7 @@ from petition.outbox import service
 from petition.outbox.log import Log
 from petition.outbox.states import State
 from petition.planning.prepare import Prepared
-from petition.sending.beside import another_connection
+from petition.sending.background import another_connection
 from petition.sending.retry import RetrySchedule
 from petition.sending.route import Route
 from petition.sending.service import ServiceResult, keep_sending, send_waiting

@@ -195,7 +195,7 @@ def _show_copies(log: Log, name: str) -> None:
         (
             output.fitted(copy.name or copy.mailbox, output.width() // 2),
             str(copy.state),
-            output.clean(said(copy)),
+            output.clean(reason_and_reply(copy)),
         )
         for copy in log.copies(name)
     ]
@@ -244,7 +244,9 @@ def _list_rows(copies: Iterator[Copy], state: State | None, *, with_letter: bool
         letter = f"  {copy.letter}" if with_letter else ""
         name = f"  {copy.name}" if copy.name else ""
         output.say(f"{output.clean(copy.mailbox + name)}{letter}", "bold")
-        output.say(f"    {output.when(copy.updated_at)}  {output.clean(said(copy))}".rstrip())
+        output.say(
+            f"    {output.when(copy.updated_at)}  {output.clean(reason_and_reply(copy))}".rstrip()
+        )
     if not seen:
         output.say(f"No letters are in state {state}.")
     if seen > _SHOWN:
@@ -278,8 +280,8 @@ def _rows(
         yield {name: values[name] if name in values else getattr(copy, name) for name in columns}
 
 
-def said(one: Copy | Event) -> str:
-    """What is told of a copy or an event: the reason, and the server's reply."""
+def reason_and_reply(one: Copy | Event) -> str:
+    """Why a copy or an event is what it is: the reason, and the server's reply."""
     if isinstance(one, Copy) and one.state is State.BOUNCED and one.reason:
         return one.reason  # the reply is the one with which the server accepted it
     reply = " ".join(str(part) for part in (one.reply_code, one.enhanced_code, one.reply) if part)

@@ -16,7 +16,7 @@ import typer
 from petition import system
 from petition.campaign.server import find_server
 from petition.cli import output
-from petition.cli.progress import told
+from petition.cli.progress import why_slower
 from petition.cli.workspace import Json, ThisLog, confirm_log, engine
 from petition.database_url import POSTGRESQL, AddressUnreadable, check_log_address
 from petition.errors import (
@@ -264,7 +264,7 @@ class _Process:
         )
 
     def _slowed(self, slowed: Slowed) -> None:
-        self._say("slowed", told(slowed), domain=slowed.domain, reason=slowed.said)
+        self._say("slowed", why_slower(slowed), domain=slowed.domain, reason=slowed.said)
 
     def _say(self, event: str, text: str, **values: object) -> None:
         if self.as_json:

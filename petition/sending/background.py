@@ -1,4 +1,4 @@
-"""What is done beside the letters of a run, over connections to the log of its own."""
+"""Background tasks of a run, beside its letters: each has a connection to the log of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -13,26 +13,26 @@ from petition.sending.sender import first_of
 
 _LOOK_SECONDS = 1.0  # until it is looked again whether a name was taken out of the letter
 
-# Gets the log and an event that says when to end.
-WorkBeside = Callable[[Log, asyncio.Event], Awaitable[None]]
+# Gets the log, and an event that is set when it has to end.
+BackgroundTask = Callable[[Log, asyncio.Event], Awaitable[None]]
 
 
 @asynccontextmanager
-async def beside(url: str, works: Iterable[WorkBeside]) -> AsyncIterator[None]:
-    """Do this as well while the block runs, each over a connection of its own, until an event."""
+async def in_background(url: str, tasks: Iterable[BackgroundTask]) -> AsyncIterator[None]:
+    """Run tasks while the block runs, and have them end after it."""
     stopped = asyncio.Event()
 
-    async def do(work: WorkBeside) -> None:
+    async def run(task: BackgroundTask) -> None:
         with suppress(LogUnusable):  # then the run itself cannot go on either, and says so
             async with another_connection(url) as log:
-                await work(log, stopped)
+                await task(log, stopped)
 
-    doing = [asyncio.create_task(do(work)) for work in works]
+    running = [asyncio.create_task(run(task)) for task in tasks]
     try:
         yield
     finally:
         stopped.set()
-        await asyncio.gather(*doing)
+        await asyncio.gather(*running)
 
 
 @asynccontextmanager
