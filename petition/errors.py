@@ -209,7 +209,7 @@ class LogForked(LogUnusable):
     def __init__(self, where: str) -> None:
         super().__init__(
             f"{where} is no longer the newest copy of this log: letters were sent or queued from"
-            " another one meanwhile",
+            " another one in the meantime",
             "This command sent no letter. Use the other copy, and delete this one",
         )
 

@@ -49,7 +49,7 @@ class Asking(NamedTuple):
 
 
 class Permission(NamedTuple):
-    """By what a letter may go: its approval, or a person's reason to send it without that."""
+    """What lets a letter go: its approval, or a person's reason to send it without one."""
 
     reason: str = ""  # of an override
     copies: int = 0  # of the whole list, whatever the limit
@@ -112,7 +112,7 @@ def plan_line(prepared: Prepared) -> Iterator[tuple[str, str]]:
 def settle(
     prepared: Prepared, place: Workspace, asking: Asking, plan: Iterable[tuple[str, str]]
 ) -> Permission:
-    """Return by what the letter may go.
+    """Return what lets the letter go.
 
     If it may not, ask the approvers, if a person agrees and they were not asked yet, and end the
     command: typer.Exit or UsageError, with status 2.
@@ -186,8 +186,8 @@ def _doubts(approval: Approval) -> list[approvals.ApprovalSaid]:
 def _stopped(prepared: Prepared, approval: Approval, *, is_part: bool = False) -> UsageError:
     said = "; ".join(map(said_words, approval.refused.values()))
     hint = (
-        "Change what they object to, and send again: that asks them anew. Who changes their mind"
-        " replies with the code. To send all the same: --override"
+        "Change what they object to, and send again: that asks them again. Anyone who changes their"
+        " mind can reply with the code. To send it anyway: --override"
     )
     what = f'{_nothing(is_part)} was sent: "{prepared.letter}" is stopped. {said}'
     return UsageError(what, hint)
@@ -243,7 +243,7 @@ def _ask(prepared: Prepared, asking: Asking, plan: Iterable[tuple[str, str]]) ->
     if request:
         _send(prepared, secrets, asking, request)
     else:
-        output.say_error("Another process has asked them meanwhile.")
+        output.say_error("Another process has asked them in the meantime.")
 
 
 def _go_on_asking(
@@ -349,4 +349,4 @@ def why_none_went(log: Log, request: ApprovalRequest) -> str:
         return "The server asked us to wait before we mail them: send again later."
     if states & {*WAITING, State.SENDING}:
         return "Another process sends from this log, and mails them too."
-    return "Another process has tried to mail them meanwhile."
+    return "Another process has tried to mail them in the meantime."

@@ -1,7 +1,4 @@
-"""Runs a delivery in the terminal: server or sandbox, secrets, signals.
-
-Whatever happens to the terminal, nothing here may raise: letters are on their way.
-"""
+"""Runs a delivery from the terminal: server or sandbox, secrets, signals."""
 
 import asyncio
 import time

@@ -116,7 +116,7 @@ class ConfirmedSend:
         changes = differences(before.plan.frozen, now.plan.frozen)
         if changes and differs_only_by_who_left(before, now):
             changes = []
-            output.say("Somebody who signed withdrew meanwhile, and is not named.")
+            output.say("Somebody who signed has withdrawn in the meantime, and is not named.")
         if before.plan.revision != now.plan.revision and not changes:
             changes = ["the revision"]
         if before.listed != now.listed or not rows <= confirmed:

@@ -45,7 +45,7 @@ def show(prepared: Prepared, *, with_letter: bool, more: Sequence[tuple[str, str
 
 
 def show_letter(shown: Shown) -> None:
-    """Show a copy as its recipient gets it."""
+    """Show the main headers of a copy, its text, and what is attached."""
     headers = [(name, value) for name, value in shown.headers if name in _HEADERS]
     output.letter(headers, shown.text, shown.attached)
 

@@ -234,7 +234,7 @@ def _decide(
     with log.writing():
         for one in chosen:
             if kept.still_there(log, one.id) != one:
-                what = f"the signature of {one.mailbox} has changed meanwhile"
+                what = f"the signature of {one.mailbox} has changed in the meantime"
                 hint = f"Nothing was done; look at it: petition signatures {one.id}"
                 raise UsageError(what, hint)
         done = [one for one in chosen if kept.review(log, one.id, decision, BY_HAND)]

@@ -274,7 +274,8 @@ class _Sorting:
 
 
 def _tell_gone(case: _Case) -> None:
-    output.say(output.clean(f"{case.entry.who}: classified or forgotten meanwhile."), output.CARE)
+    told = f"{case.entry.who}: classified or forgotten in the meantime."
+    output.say(output.clean(told), output.CARE)
 
 
 def _thought(case: _Case) -> str:

@@ -345,8 +345,8 @@ def people_named(
 ) -> list[str]:
     """The addresses of the people that WHOs mean, each once: of the log first, else of the lists.
 
-    UsageError if one means nobody, or several people. With `several`, for who only looks, it may;
-    and those are known too who signed.
+    UsageError if one means nobody, or several people. With `several`, for commands that only look,
+    it may mean several, and those who signed are known too.
     """
     texts = list(texts)
     choice = Choice(texts)

@@ -262,7 +262,7 @@ class Listing:
         is_same_text = last < shown.revision if freeze else last == shown.revision
         if not (beside_workers and is_same_text and now.is_within(shown)):
             raise LogChanged(
-                "another petition command has changed the log meanwhile",
+                "another petition command has changed the log in the meantime",
                 "Nothing was done; run this command again",
             )
 

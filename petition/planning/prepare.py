@@ -211,7 +211,7 @@ def _refuse_who_left(prepared: Prepared) -> None:
     is_otherwise = not plan.is_new and log.frozen_hash(prepared.letter, plan.revision) != was
     has_signatories = plan.frozen.document["signatories"]["total"]
     if is_otherwise or (has_signatories and who_left(campaign.signatories, log)):
-        what = "somebody who signed has withdrawn or changed that meanwhile"
+        what = "somebody who signed has withdrawn or changed their signature in the meantime"
         raise LogChanged(what, "Nothing was done; look at it again, and send it")
 
 

@@ -53,7 +53,7 @@ _TEXT_METHODS = frozenset(
 )
 _MAPPING_METHODS = frozenset({"get", "items", "keys", "values"})
 
-# The nodes of a template that are given such filters.
+# The nodes of a template whose work is paid for.
 _PAID_FOR = (
     *(nodes.Concat, nodes.Compare, nodes.Operand, nodes.Getitem, nodes.Test),
     *(nodes.For, nodes.Macro, nodes.CallBlock),
