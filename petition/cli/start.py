@@ -12,6 +12,11 @@ def run() -> NoReturn:
         from petition.cli.completion import answer  # noqa: PLC0415 (at Tab alone)
 
         sys.exit(answer(*sys.argv[2:]))
-    from petition.cli.main import run  # noqa: PLC0415 (takes longer than a completion)
+    try:
+        from petition.cli.main import run  # noqa: PLC0415 (takes longer than a completion)
 
-    run()
+        run()
+    except KeyboardInterrupt:  # not in a command, which says what it has recorded
+        from petition.errors import ExitStatus  # noqa: PLC0415 (nobody types Ctrl-C in a completion)
+
+        sys.exit(ExitStatus.INTERRUPTED)

@@ -122,3 +122,27 @@ def test_a_help_text_that_cannot_be_written_is_an_error(arguments: str):
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
     assert "Internal error" not in done.stderr
+
+
+_INTERRUPTED_AS_IT_LOADS = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "MODULE":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["petition", "status"]
+from petition.cli.start import run
+run()
+"""
+
+
+@pytest.mark.parametrize("module", ["petition.cli.main", "petition.cli.status"])
+def test_ctrl_c_while_the_program_loads_ends_it_as_at_any_time(campaign: SmallCampaign, module):
+    code = _INTERRUPTED_AS_IT_LOADS.replace("MODULE", module)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=campaign.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
