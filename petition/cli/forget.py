@@ -187,20 +187,22 @@ def _logs(place: Workspace, *, make: bool) -> list[tuple[Log, Path | None]]:
 def _person(place: Workspace, mailbox: str, known: Sequence[Log]) -> DataSubject:
     signatories: tuple[Signatory, ...] = ()
     try:
-        signatories = place.campaign.signatories
+        signatories = place.campaign.signatory_rows
     except CampaignError as fault:  # the log can be erased all the same
         show_problems(fault.problems, on_stderr=True)
     redaction = Redaction(mailbox)
     names = {copy["name"] for log in known for copy in copies_of(log, mailbox)} - {""}
-    names |= {one.entry.name for log in known for one in signatures.signatures_of(log, mailbox)} - {
-        ""
-    }
     names |= {
         trace.cells.get("name", "")
         for trace in _traces(place, DataSubject(mailbox))
         if redaction.has_address(trace.cells.get("email", ""))
     }
     others = frozenset[str]().union(*(namesakes(log, mailbox) for log in known))
+    typed = {one.entry.name for log in known for one in signatures.signatures_of(log, mailbox)}
+    # Anybody can sign with anybody's name: a row with it and no address is not theirs.
+    only_typed = {name.casefold() for name in typed} - {name.casefold() for name in names}
+    others |= only_typed.intersection(one.name.casefold() for one in signatories)
+    names |= typed - {""}
     strangers = others.intersection(name.casefold() for name in names)
     return DataSubject.of(mailbox, signatories, names, strangers)
 

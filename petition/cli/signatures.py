@@ -329,12 +329,12 @@ def _pairs_json(
 def _duplicates(
     everybody: Sequence[SignatureRecord],
 ) -> Iterator[tuple[SignatureRecord, SignatureRecord]]:
-    """Signatures of one letter, kind and name, each with the first one."""
+    """Signatures of one letter, kind and name, each with the first one, approved if any is."""
     alike = defaultdict[tuple[str, str, str], list[SignatureRecord]](list)
     for one in everybody:
         if standing_of(one) in {SignatureStanding.WAITING, SignatureStanding.APPROVED}:
             alike[one.letter, one.entry.kind, folded_name(one.entry.name)].append(one)
-    for first, *others in alike.values():
+    for first, *others in (sorted(one, key=lambda one: not one.counts) for one in alike.values()):
         yield from ((one, first) for one in others)
 
 

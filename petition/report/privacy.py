@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from petition.address import addr_spec_in, folded, is_of
 from petition.campaign.csv_file import Reading
 from petition.campaign.settings import Settings
-from petition.campaign.signatories import Signatory
+from petition.campaign.signatories import Signatory, name_key
 from petition.campaign.tables import open_table
 from petition.campaign.text_file import read_text
 from petition.merge import freeze
@@ -41,6 +41,7 @@ class DataSubject:
     names: frozenset[str] = frozenset()  # in the people files and the log
     signed: tuple[Signatory, ...] = ()
     strangers: frozenset[str] = frozenset()  # the names of others, in lower case
+    namesakes: frozenset[tuple[str, str]] = frozenset()  # of other rows of signatories (`name_key`)
 
     @classmethod
     def of(
@@ -54,12 +55,12 @@ class DataSubject:
         everybody = list(signatories)
         signed = tuple(one for one in everybody if folded(one.email) == folded(mailbox))
         # If a row is theirs, every other row with their name is somebody else's.
-        others = {
-            one.name.casefold() for one in everybody if one not in signed and (one.email or signed)
-        }
+        rows = [one for one in everybody if one not in signed and (one.email or signed)]
+        others = {one.name.casefold() for one in rows}
         called = {*names, *(one.name for one in signed)}
         others.update(strangers)
-        return cls(mailbox, frozenset(filter(None, called)), signed, frozenset(others))
+        namesakes = frozenset(name_key(one.kind, one.name) for one in rows)
+        return cls(mailbox, frozenset(filter(None, called)), signed, frozenset(others), namesakes)
 
     @property
     def own_names(self) -> frozenset[str]:
@@ -67,7 +68,9 @@ class DataSubject:
         return frozenset(one for one in self.names if one.casefold() not in self.strangers)
 
     def is_signature(self, published: dict[str, str]) -> bool:
-        """Whether an entry of a frozen signature block is theirs."""
+        """Whether an entry of a frozen signature block is theirs, and nobody's of that name."""
+        if name_key(published["kind"], published["name"]) in self.namesakes:
+            return False
         if any(
             all(published[name] == getattr(one, name) for name in SIGNATORY_FIELDS)
             for one in self.signed

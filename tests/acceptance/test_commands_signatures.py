@@ -152,6 +152,14 @@ def test_duplicates_are_found_by_name_and_merged_by_a_person(campaign: SmallCamp
         assert [one.what for one in kept.events(log, 4)] == ["signed", "confirmed", "merged"]
 
 
+def test_a_duplicate_that_nobody_approved_is_the_one_that_is_hidden(campaign: SmallCampaign):
+    sign(campaign, "cid@y.example", "Cid Öz", review=Review.APPROVED)
+    sign(campaign, "cid@z.example", "Cid Öz")
+    campaign.petition("signatures", "--merge", "--yes", status=0)
+    assert standings(campaign, "4") == {"cid": "approved"}
+    assert standings(campaign, "1") == standings(campaign, "5") == {"cid": "hidden"}
+
+
 def test_a_person_is_asked_on_a_terminal(campaign: SmallCampaign):
     sign(campaign, "cid@y.example", "Cid Öz")
     terminal = campaign.on_terminal("signatures", "--merge")

@@ -48,6 +48,22 @@ def test_nothing_of_a_signature_is_left_of_who_is_forgotten(campaign: SmallCampa
         assert [one.mailbox for one in signatures.signatures(log)] == ["bea@y.example"]
 
 
+@pytest.mark.parametrize("others", ["", "ann@x.example"])
+@pytest.mark.parametrize("own", ["", "Ann Reed,individual,eve@y.example,yes\n"])
+def test_the_name_of_another_signatory_stays_in_the_letter(tmp_path: Path, others: str, own: str):
+    campaign = taking_signatures(SmallCampaign.at(tmp_path))
+    row = f"Ann Reed,individual,{others},yes\n"
+    campaign.write("signatories.csv", f"name,kind,email,publish\n{row}{own}")
+    campaign.petition("send", "open-letter", status=0)
+    sign(campaign, "eve@y.example", "ANN Reed")
+    campaign.petition("forget", "eve@y.example", "--yes", status=0)
+    with log_of(campaign) as log:
+        newest = log.newest("open-letter")
+        assert newest
+        assert "Ann Reed" in newest.document
+        assert not signatures.signatures_of(log, "eve@y.example")
+
+
 def test_what_nobody_touched_for_long_is_erased_but_a_withdrawal_stays(campaign: SmallCampaign):
     withdraw(campaign, "bea@y.example")
     text = (campaign.root / "petition.toml").read_text(encoding="utf-8")
