@@ -116,7 +116,9 @@ class ConfirmedSend:
         changes = differences(before.plan.frozen, now.plan.frozen)
         if changes and differs_only_by_who_left(before, now):
             changes = []
-            output.say("Somebody who signed has withdrawn in the meantime, and is not named.")
+            output.say(
+                "In the meantime somebody who signed has withdrawn, or is not to be named any more."
+            )
         if before.plan.revision != now.plan.revision and not changes:
             changes = ["the revision"]
         if before.listed != now.listed or not rows <= confirmed:

@@ -101,10 +101,16 @@ def plan_lines(prepared: Prepared) -> Iterator[tuple[str, str]]:
 
 def _lost_names(prepared: Prepared) -> Iterator[tuple[str, str]]:
     lost = prepared.lost_names
-    for why, what in (("forgotten", "was erased"), ("withdrew", "was taken back")):
+    found = {
+        "forgotten": "name that was erased",
+        "withdrew": "signature or name that was taken back",
+    }
+    for why, what in found.items():
         if days := ", ".join(dict.fromkeys(one.at[:10] for one in lost if one.why == why)):
-            text = f"leaves out a name that {what} on {days} (earlier copies still show it)"
+            text = f"leaves out a {what} on {days} (earlier copies still have it)"
             yield "changed", text
+    if prepared.plan.loses:
+        yield "changed", "leaves out who withdrew or is not to be named any more"
 
 
 def _declared_consent(prepared: Prepared) -> Iterator[tuple[str, str]]:

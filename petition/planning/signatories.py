@@ -111,13 +111,23 @@ def differs_by_who_left_since(
         and (mailbox in in_file or has_been_approved(one))
         for mailbox, one in left.withdrew.items()
     )
-    return _is_lost(old, now, named, unnamed, left)
+    # The log has taken out the names of some of them already, who may count no longer as new.
+    hidden = sum(folded(one.email) in left.unnamed for one in campaign.signatories)
+    return _is_lost(old, now, named, unnamed, left, hidden)
 
 
 def _is_lost(
-    old: Frozen, now: Frozen, named: Iterable[Signatory], unnamed: int, left: WhoLeft
+    old: Frozen,
+    now: Frozen,
+    named: Iterable[Signatory],
+    unnamed: int,
+    left: WhoLeft,
+    hidden: int = 0,
 ) -> bool:
-    """Whether whom a letter has lost are these, of whom so many were not named in it."""
+    """Whether whom a letter has lost are these, of whom so many were not named in it.
+
+    `hidden` is how many others are not to be named any more, and still count.
+    """
     before, after = (one.document["signatories"] for one in (old, now))
     still_counts = {
         name_key(one.kind, one.name): folded(one.email) in left.unnamed for one in named
@@ -129,7 +139,7 @@ def _is_lost(
     return (
         missing | no_longer_new <= still_counts.keys()
         and fewer <= gone + unnamed
-        and fewer_new <= len(no_longer_new) + unnamed
+        and fewer_new <= len(no_longer_new) + unnamed + hidden
     )
 
 

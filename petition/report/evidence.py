@@ -166,7 +166,8 @@ def _approval_steps(log: Log) -> list[tuple[str, str]]:
 
 
 def _rehashed_line(one: Rehashed) -> str:
-    lost = "a signatory withdrew" if one.why == "withdrew" else "a name was forgotten"
+    is_forgotten = one.why == "forgotten"
+    lost = "a name was forgotten" if is_forgotten else "a signature or a name was taken back"
     return f"{one.letter}, revision {one.revision}: {lost}; hashed again"
 
 

@@ -2,11 +2,13 @@
 
 import email
 import email.policy
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from petition.merge.document import Frozen
 from petition.outbox.signatures import Review
 from tests import PATIENCE
 from tests.acceptance.queued import queue
@@ -17,6 +19,18 @@ from tests.servers.counting import CountingServer, counting_server
 ANN = "Ann Reed,individual,ann@x.example,yes\n"
 BEA = "Bea Shy,individual,bea@x.example,no\n"
 RIVER = "River Friends,organisation,river@x.example,yes\n"
+OF_THAT_DAY = (
+    "name,kind,email,publish,signed_on\nAnn Reed,individual,ann@x.example,yes,2015-09-01\n"
+)
+FOLLOW_UP = """\
+---
+follows: open-letter
+subject: "{{ recipient.name }}: one more"
+---
+Dear {{ recipient.name }}, {{ signatories.new | length }} more have signed:
+
+{{ signatories.new }}
+"""
 WITHDREW = "signatories.csv:3: warning: this signatory withdrew on"
 
 
@@ -71,7 +85,7 @@ def test_a_copy_that_waits_goes_without_the_name(campaign: SmallCampaign, server
     campaign.petition("send", "open-letter", "--limit", "2", "--yes")
     withdraw(campaign, "ann@x.example")
     said = campaign.petition("send", "open-letter", "--yes", status=0)
-    assert "leaves out a name that was taken back" in said.out
+    assert "name that was taken back" in said.out
     assert "Ann Reed" in text_to(server, "p1")
     assert "3 signed" in text_to(server, "p1")
     assert "Ann Reed" not in text_to(server, "p6")
@@ -92,7 +106,9 @@ def test_who_was_only_counted_is_not_counted_any_more(
     sign(campaign, "bea@x.example", "Bea Shy", publish=False)
     campaign.petition("send", "open-letter", "--limit", "2", "--yes")
     withdraw(campaign, "bea@x.example")
-    campaign.petition("send", "open-letter", "--yes", status=0)
+    for limit in ("1", "6"):
+        said = campaign.petition("send", "open-letter", "--yes", "--limit", limit, status=0)
+        assert re.search(r"^changed +leaves out", said.out, re.MULTILINE)
     assert "3 signed" in text_to(server, "p1")
     assert "2 signed" in text_to(server, "p6")
 
@@ -184,7 +200,7 @@ def test_who_withdraws_while_a_confirmed_send_waits_does_not_stop_it(
         campaign.change("signatories.csv", ANN, "")
     status, said = child.end()
     assert status == 0, said
-    assert "Somebody who signed" in said
+    assert "who signed has withdrawn" in said.replace("\n", " ")
     assert "Ann Reed" not in text_to(server, "p1")
     assert "2 signed" in text_to(server, "p1")
 
@@ -213,6 +229,30 @@ def test_who_does_not_want_to_be_named_any_more_is_only_counted(
     assert "signatories.csv:3: warning: this signatory does not want to be named" in said.out
     assert "Ann Reed" not in text_to(server, "p6")
     assert "3 signed" in text_to(server, "p6")
+
+
+@pytest.mark.parametrize("publish", ["yes", "no"])
+def test_who_was_new_in_a_follow_up_and_does_not_want_to_be_named_any_more(
+    campaign: SmallCampaign, server: CountingServer, publish: str
+):
+    campaign.write("signatories.csv", OF_THAT_DAY)
+    campaign.petition("send", "open-letter", "--yes", status=0)
+    with log_of(campaign) as log:
+        newest = log.newest("open-letter")
+        assert newest
+        today = Frozen.from_json(newest.document).today
+    new = "Cy Ro,individual,cy@x.example,yes"
+    campaign.write("signatories.csv", f"{OF_THAT_DAY}{new},{today}\nDi Fu{new[5:]},{today}\n")
+    campaign.change("signatories.csv", "Di Fu,individual,cy@", "Di Fu,individual,di@")
+    campaign.write("letters/second.md", FOLLOW_UP)
+    sign(campaign, "cy@x.example", "Cy Ro")
+    campaign.petition("send", "second", "--yes", "--limit", "2", status=0)
+    assert "Cy Ro" in text_to(server, "p1")
+    hide_name(campaign, "cy@x.example")
+    campaign.change("signatories.csv", new, new.replace("yes", publish))  # or as `check` says
+    campaign.petition("send", "second", "--yes", status=0)
+    assert "Cy Ro" not in text_to(server, "p6")
+    assert "Di Fu" in text_to(server, "p6")
 
 
 def test_a_hidden_signature_counts_while_it_is_in_the_file(small: SmallCampaign):
