@@ -33,6 +33,7 @@ _HINTS = {  # by what tomllib says
     "overwrite": "The key is there twice: keep one of the two",
     "illegal character '\\n'": "Write a quotation mark where the text ends",
     "unterminated": "Write quotation marks where the text ends",
+    'expected "\'"': "A text that begins with ' has no closing one, here or above",
     "hex value": 'In a path write "/" in place of "\\"',
     "'\\'": 'In a path write "/" in place of "\\"',
     "": "Fix the syntax; strings need quotes",

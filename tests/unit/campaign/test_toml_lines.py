@@ -80,6 +80,11 @@ def test_a_path_of_windows_is_to_be_written_with_slashes(path):
         parse_toml(f'recipients = "{path}"')
 
 
+def test_a_single_quotation_mark_without_an_end_is_looked_for_above():
+    with pytest.raises(TomlRefused, match="closing"):
+        parse_toml('[campaign]\ntitle = \'T\nid = "water"\n')
+
+
 TOML_TEXTS = st.lists(
     st.sampled_from(
         ["[a]", "[a.b]", '["c d"]', "[[l]]", "x = 1", "y.z = 'a'", 'k = """', '"""', "m = '''",
