@@ -47,7 +47,7 @@ def table_of_states(text: str) -> set[str]:
 PLACES = {
     "docs/delivery-log.md": table_of_states,
     "petition/report/page.py, _GROUPS": lambda _: {s for group in _GROUPS.values() for s in group},
-    "petition/cli/status.py": lambda text: {
+    "petition/cli/next_step.py": lambda text: {
         State.SENT,  # there is nothing to do
         *(State[name] for name in re.findall(r"\bState\.([A-Z]+)\b", text)),
     },
