@@ -6,7 +6,7 @@ written; a network file system may neither lock nor flush it
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -167,14 +167,12 @@ class CopyCheck:
             settled = self._merger.settled(person)
             if settled and self._style.has_read(settled.language, shape[1]):
                 known[shape] = settled
-        room = SUBJECT_LIMIT - max((one.own_length for one in known.values()), default=0)
-        if not known or room < 0:
+        if not known:
             return nobody
         named = chain(self._style.columns, *(one.named for one in known.values()))
         unlike = unlike_others(cells, set(named))
-        in_subject = set(chain(*(one.in_subject for one in known.values())))
-        lengths = map(sum, zip(*(map(len, cells[column]) for column in in_subject), strict=True))
-        unlike.update(at for at, length in enumerate(lengths) if length > room)
+        forms = [known.get(shape) for shape in shapes]
+        unlike.update(at for at, form in enumerate(forms) if form and _is_long(form, cells, at))
         server, boxes = self._examined.server, [one.mailbox for one in people]
         unlike.update(at for at, box in enumerate(boxes) if not box.addr_spec.isascii())
         if is_live(server):
@@ -183,7 +181,7 @@ class CopyCheck:
             unlike.update(
                 at for row in cells.values() for at, cell in enumerate(row) if cell.count("@") > 1
             )
-        found = [shape in known and at not in unlike for at, shape in enumerate(shapes)]
+        found = [form is not None and at not in unlike for at, form in enumerate(forms)]
         for one in compress(people, found):
             self._copied.look_at(one)
         self._style.pass_over(sum(found))
@@ -257,6 +255,11 @@ class CopyCheck:
         if copy.own_files:
             person = person._replace(fields={**person.fields, **copy.own_files})
         return person
+
+
+def _is_long(form: Settled, cells: Mapping[str, Sequence[str]], at: int) -> bool:
+    """Whether a row has a subject that `StyleCheck` tells of; `cells` are by column."""
+    return form.own_length + sum([len(cells[one][at]) for one in form.in_subject]) > SUBJECT_LIMIT
 
 
 def nobody_on(people: PeopleList) -> Problem:
