@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.small import SmallCampaign
+from tests.servers.counting import CountingServer, counting_server
 from tests.servers.windows import Windows, running_windows
 
 
@@ -11,6 +12,13 @@ from tests.servers.windows import Windows, running_windows
 def campaign(tmp_path: Path) -> SmallCampaign:
     """A small campaign without a mail server: the sandbox."""
     return SmallCampaign.at(tmp_path)
+
+
+@pytest.fixture
+def server() -> Iterator[CountingServer]:
+    """A mail server that accepts every letter, and counts those to each mailbox."""
+    with counting_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,6 @@ SEND = ("send", "open-letter", "--yes")
 WORKERS = ("send", "open-letter", "--workers", "--yes")
 PEOPLE = 3
 KILLABLE = (str(Path(__file__).with_name("killable.py")),)
-
-
-@pytest.fixture
-def server() -> Iterator[CountingServer]:
-    with counting_server() as server:
-        yield server
 
 
 @pytest.fixture

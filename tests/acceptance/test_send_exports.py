@@ -3,22 +3,15 @@
 import csv
 import io
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.small import LETTER, SmallCampaign
-from tests.servers.counting import CountingServer, counting_server
+from tests.servers.counting import CountingServer
 from tests.unit.campaign.samples import SAMPLES
 
 PLAIN = LETTER.replace('{{ recipient.town or "our town" }}', "our town")
-
-
-@pytest.fixture
-def server() -> Iterator[CountingServer]:
-    with counting_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,18 +1,11 @@
 """The life of a list: what is sent to whom when list, letter or server change between two runs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.small import SmallCampaign
-from tests.servers.counting import CountingServer, counting_server
-
-
-@pytest.fixture
-def server() -> Iterator[CountingServer]:
-    with counting_server() as server:
-        yield server
+from tests.servers.counting import CountingServer
 
 
 @pytest.fixture

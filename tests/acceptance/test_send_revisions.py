@@ -1,6 +1,5 @@
 """Revisions of a letter over several commands: limits, choices, crashes, and who is meant."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 
@@ -11,13 +10,7 @@ from petition.template import bodies
 from petition.template.condition import BareColumns
 from tests.acceptance.queued import queue
 from tests.acceptance.small import SmallCampaign
-from tests.servers.counting import CountingServer, counting_server
-
-
-@pytest.fixture
-def server() -> Iterator[CountingServer]:
-    with counting_server() as server:
-        yield server
+from tests.servers.counting import CountingServer
 
 
 @pytest.fixture

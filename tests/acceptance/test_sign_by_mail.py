@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from tests.acceptance.returning import watching
 from tests.acceptance.signing import log_of
 from tests.acceptance.signing_mails import SIGN, Asked, mail, signed, signing_campaign, statuses
 from tests.acceptance.small import SmallCampaign
-from tests.servers.counting import CountingServer, counting_server
+from tests.servers.counting import CountingServer
 
 ANN = "Ann Lee <ann@x.example>"
 FIELDS = "Name: Ann B. Lee\nRole: Teacher\nPlace and country: Leeds, UK\nMy name may be shown"
@@ -45,12 +44,6 @@ class Desk:
 
     def asked(self, who: str = "ann@x.example") -> Asked:
         return Asked(self.server.last[who])
-
-
-@pytest.fixture
-def server() -> Iterator[CountingServer]:
-    with counting_server() as server:
-        yield server
 
 
 @pytest.fixture

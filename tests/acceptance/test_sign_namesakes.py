@@ -1,6 +1,5 @@
 """Who signs with somebody else's name, and leaves again, takes nobody else out of a letter."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from tests.acceptance.signing import hide_name, sign, withdraw
 from tests.acceptance.signing_mails import Asked, mail, signing_campaign
 from tests.acceptance.small import SmallCampaign
 from tests.acceptance.test_withdrawn import text_to
-from tests.servers.counting import CountingServer, counting_server
+from tests.servers.counting import CountingServer
 from tests.servers.endpoint import running_endpoint
 from tests.servers.signatory import ANN, AT_ONCE, ask
 from tests.servers.signatory import sign as fill_in
@@ -22,12 +21,6 @@ OTHERS = "Ann Reed,individual,ann@x.example,yes\n"
 NOBODYS = "ANN  REED,individual,,yes\n"
 UNNAMED = "Ann Reed,individual,ann@x.example,no\n"
 OWN = f"Ann Reed,individual,{EVE},yes\n"
-
-
-@pytest.fixture
-def server() -> Iterator[CountingServer]:
-    with counting_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,12 @@ from tests.acceptance.killable import POINTS
 from tests.acceptance.small import LETTER, SmallCampaign
 from tests.acceptance.test_kill import KILLABLE
 from tests.privileges import bound_by_permissions
-from tests.servers.counting import CountingServer, counting_server
+from tests.servers.counting import CountingServer
 from tests.servers.postgres import Postgres
 
 SEND = ("send", "open-letter", "--yes")
 NEXT = ("send", "next-letter", "--yes")
 PEOPLE = 3
-
-
-@pytest.fixture
-def server() -> Iterator[CountingServer]:
-    with counting_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import email
 import email.policy
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,12 +36,6 @@ WITHDREW = "signatories.csv:3: warning: this signatory withdrew on"
 @pytest.fixture
 def small(tmp_path: Path) -> SmallCampaign:
     return taking_signatures(SmallCampaign.at(tmp_path, people=6))
-
-
-@pytest.fixture
-def server() -> Iterator[CountingServer]:
-    with counting_server() as server:
-        yield server
 
 
 @pytest.fixture
