@@ -16,7 +16,7 @@ from petition.outbox.approvals import MARK, ApprovalRequest
 from petition.planning.prepare import Prepared
 from petition.report import book
 from petition.report.book import BookCopy
-from petition.sending.merging import person_of
+from petition.sending.person import person_of
 
 COPIES = 3
 _COMPARED = 200  # copies among which the unusual ones are found

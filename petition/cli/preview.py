@@ -35,6 +35,7 @@ from petition.planning.plan import last_in, suppose_as_frozen, text_to_send
 from petition.planning.prepare import campaign_id_of
 from petition.planning.selection import check_list
 from petition.planning.signatories import prune_signatories
+from petition.sending.person import person_of
 
 if TYPE_CHECKING:
     from petition.report.book import BookCopy
@@ -230,8 +231,6 @@ class Copies:
             if copy.revision == self.revision and copy.twin == 0:
                 date = copy.letter_date or date
                 if copy.attempts:
-                    from petition.sending.merging import person_of  # noqa: PLC0415 (rarely needed)
-
                     return person_of(copy), self.revision, date
                 person = person._replace(queued_as=copy.spelling)
         return person, self.revision, date

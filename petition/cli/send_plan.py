@@ -10,6 +10,7 @@ from petition.errors import listed
 from petition.merge.message import Merger, Shown
 from petition.outbox.enqueue import Action
 from petition.planning.prepare import Prepared
+from petition.sending.person import person_of
 
 _NAMED = 3  # recipients that are named; the rest are counted
 _HEADERS = ("From", "To", "Cc", "Subject")  # that are shown above a letter
@@ -33,8 +34,6 @@ _LEFT_OUT = {
 def show(prepared: Prepared, *, with_letter: bool, more: Sequence[tuple[str, str]] = ()) -> None:
     """Show what is about to be done, and one of the copies `with_letter`."""
     if with_letter and (row := next(prepared.listing.to_send(), None)):
-        from petition.sending.merging import person_of  # noqa: PLC0415 (`check` shows none)
-
         clock = prepared.log.clock()
         show_letter(prepared.merger.show(person_of(row), prepared.plan.revision, clock))
     if prepared.plan.may_begin_another:

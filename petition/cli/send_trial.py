@@ -10,7 +10,7 @@ from petition.outbox.log import DAY
 from petition.outbox.manual import Forgotten, is_suppressed
 from petition.planning.prepare import Prepared
 from petition.sending.circuit_breaker import RunResult
-from petition.sending.merging import person_of
+from petition.sending.person import person_of
 from petition.smtp.replies import Outcome, Verdict
 from petition.smtp.session import run_loop
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
 
-from petition.address import UNSEEN, Mailbox, folded
+from petition.address import UNSEEN, folded
 from petition.campaign.letter import UNANSWERED
 from petition.campaign.people import Person
 from petition.checks.campaign import Examined
@@ -18,6 +18,7 @@ from petition.outbox.log import Log
 from petition.outbox.models import Copy
 from petition.outbox.states import State
 from petition.report.ledger import Entry, ledger
+from petition.sending.person import person_of
 from petition.template.fields import PREVIOUS, Previous, thread_of
 
 _QUOTE_LENGTH = 2_000
@@ -69,7 +70,7 @@ class FollowUp:
             days=(today - sent_on).days,
             answers=tuple(_said(answer, entry) for answer in history.answers),
             open_demands=tuple(one.id for one in entry.demands if history.is_open(one.id)),
-            thread=(*thread_of(_person_of(copy)), *([copy.message_id] if copy.message_id else [])),
+            thread=(*thread_of(person_of(copy)), *([copy.message_id] if copy.message_id else [])),
         )
 
     def _subject(self, copy: Copy) -> str:
@@ -80,14 +81,9 @@ class FollowUp:
             frozen = Frozen.from_json(kept.document)
             self._mergers[copy.revision] = Merger(frozen, Signer(self._log.key))
         try:
-            return self._mergers[copy.revision].subject(_person_of(copy))
+            return self._mergers[copy.revision].subject(person_of(copy))
         except MergeRefused:  # it was merged before it was sent
             return self._log.campaign_id or ""
-
-
-def _person_of(copy: Copy) -> Person:
-    mailbox = Mailbox(copy.name, copy.mailbox)
-    return Person(copy.file, copy.line, 0, copy.row_id, mailbox, copy.language, dict(copy.fields))
 
 
 def _said(answer: Answer, entry: Entry) -> dict[str, str]:

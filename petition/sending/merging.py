@@ -6,16 +6,15 @@ from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
-from petition.address import Mailbox, folded
-from petition.campaign.people import Person
+from petition.address import folded
 from petition.errors import MergeHindered, MergeRefused, PetitionError
 from petition.merge.attachments import OWN_FILES
 from petition.merge.message import Email, Merger
-from petition.outbox.enqueue import ListedRow
 from petition.outbox.manual import is_suppressed
 from petition.outbox.models import Copy
 from petition.outbox.run import CopyOutcome, Run
 from petition.outbox.states import State
+from petition.sending.person import person_of
 from petition.sending.results import Results
 from petition.sending.route import Route
 
@@ -30,21 +29,6 @@ class MergedCopy(NamedTuple):
     email: Email  # as the log has it
     outgoing: Email  # as it goes over the wire: perhaps signed
     date: datetime
-
-
-def person_of(row: Copy | ListedRow) -> Person:
-    """The person whom a copy, or a row that is to become one, is for."""
-    mailbox = Mailbox(row.name, row.mailbox)
-    return Person(
-        row.file,
-        row.line,
-        0,
-        row.row_id,
-        mailbox,
-        row.language,
-        dict(row.fields),
-        queued_as=row.queued_as or "",
-    )
 
 
 class CopyMerger:

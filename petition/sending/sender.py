@@ -24,7 +24,8 @@ from petition.sending.circuit_breaker import (
     rest_after,
 )
 from petition.sending.connection import Connection, Parts
-from petition.sending.merging import CopyMerger, person_of
+from petition.sending.merging import CopyMerger
+from petition.sending.person import person_of
 from petition.sending.prefetch import Prefetch
 from petition.sending.results import Results
 from petition.sending.route import Route
