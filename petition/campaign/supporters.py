@@ -114,10 +114,10 @@ class Consent:
         return bool(self._of_all or self.columns)
 
     def of(self, cells: Mapping[str, str]) -> bool | None:
-        """Whether a row says yes, says no, or says nothing.
+        """Whether a row says yes, says no, or says nothing, or not what has to be proven (None).
 
-        A cell with anything but a yes outweighs any yes: "nein" and "no thanks" are not known as a
-        no, and consent is not guessed.
+        An answer that is anything but a yes outweighs any yes: "nein" and "no thanks" are not known
+        as a no, and consent is not guessed.
         """
         answers = [yes_or_no(cells[name]) for name in self._answers if cells[name]]
         if not all(answers):
@@ -237,7 +237,7 @@ class BulkJudge:
         self._seen, self._seen_ids = set[int](), set[int]()  # those of them that were judged
 
     def __call__(self, rows: list[TableRow]) -> tuple[list[Person], list[Problem]]:
-        """All of the next rows; the problems are only those of the file as a whole."""
+        """A person for each of the next rows; problems are only those of the file as a whole."""
         people = self.people.people_of(rows)
         if people is not None:
             return self._all_judged(people), []

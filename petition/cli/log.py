@@ -3,7 +3,6 @@
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Annotated, NamedTuple
 
@@ -154,22 +153,20 @@ def _mail_json(one: ServiceState) -> dict[str, object]:
 
 def _show(place: Workspace, found: _Found) -> None:
     has_several = place.log_if_any is not None and len(place.log_if_any.letters()) > 1
-    between = heapq.merge(
+    entries: Iterator[tuple[datetime, str | Event]] = heapq.merge(
         _approval_lines(place.log, found.asked) if found.asked else (),
         map(_step_line, found.steps),
         map(_mail_line, found.mails),
+        ((event.at, event) for event in found.events),
         key=itemgetter(0),
     )
-    following = next(between, None)
-    is_empty = following is None
-    for event in found.events:
+    is_empty = True
+    for at, entry in entries:
         is_empty = False
-        while following and following[0] <= event.at:
-            _show_line(following)
-            following = next(between, None)
-        _show_event(event, with_letter=has_several)
-    for line in chain([following] if following else (), between):
-        _show_line(line)
+        if isinstance(entry, str):
+            _show_line((at, entry))
+        else:
+            _show_event(entry, with_letter=has_several)
     if is_empty:
         say_unsent(place)
 

@@ -72,7 +72,8 @@ class ConfirmedSend:
                 secrets = run_delivery.secrets_for(prepared)
             if now.comparison.waiting:
                 ending = self._deliver(
-                    *(now, secrets),
+                    now,
+                    secrets,
                     until=following.at if following else None,
                     holidays=waves.holidays,
                     is_part=wave is not waves.all[0],
@@ -102,7 +103,11 @@ class ConfirmedSend:
         place.count_noted_clicks()
         campaign = load_campaign(place.root, read_settings(place.root))
         return prepare(
-            *(campaign, self.prepared.letter, place.log, place.server, options),
+            campaign,
+            self.prepared.letter,
+            place.log,
+            place.server,
+            options,
             read_back=READ_BACK_BEFORE_RUN,
         )
 

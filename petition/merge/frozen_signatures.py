@@ -93,9 +93,9 @@ def withdraw(
     """
     with log.database.joined(log.writing):
         before = signatures.one(log, signature.id)
-        gone = gone_with(log, before)
         if not signatures.mark_withdrawn(log, before, how):
             return None
+        gone = gone_with(log, before)
         if not signatures.signs_elsewhere(log, before):
             _take_out(log, before, read_rows)
     return gone
@@ -137,14 +137,14 @@ def _take_out(
     names = {_name_of(one) for one in rows if folded(one.email) == before.folded}
     if before.entry.name and (_was_approved(log, before) or not is_readable):
         names.add(_name_of(before.entry))
-    # What was sent cannot be taken back: a file that cannot be read keeps no name in a letter.
+    # A file that cannot be read protects no name: one that was sent could not be taken back.
     now = RowsByLog(log).signatories(rows) if is_readable else ()
     names -= {_name_of(one) for one in now if one.publish} | _names_in_log(log, before)
     counted = names if still_counts else names.intersection(map(_name_of, now))
     for letter in letters:
         frozen = fewer = Frozen.from_json(letter.document)
         for some, counts in ((counted, True), (names - counted, False)):
-            # Nobody's address: whoever gets a copy of the letter still does.
+            # "": whoever gets a copy of the letter still does.
             fewer = freeze.without(fewer, "", _is_one_of(some), still_counts=counts) or fewer
         if fewer is not frozen:
             erasure.refreeze(log, letter, frozen_again(letter, fewer), "withdrew")
@@ -155,7 +155,7 @@ def _was_approved(log: Log, signature: SignatureRecord) -> bool:
 
 
 def _names_in_log(log: Log, signature: SignatureRecord) -> set[_Name]:
-    """The names that other people's signatures show."""
+    """The names that other people's signatures show, if they count."""
     return {
         _name_of(one.entry)
         for one in signatures.signatures(log)

@@ -49,10 +49,10 @@ def prune_signatories(campaign: Campaign, log: Log) -> list[Problem]:
         if withdrawal := by_log.left.withdrew.get(key):
             day = withdrawal.at.astimezone(zone).date()
             warn(one, f"this signatory withdrew on {day} and is left out", "Delete the row")
-        elif now and now != one:
+        elif now != one:
             what = "this signatory does not want to be named any more, and is only counted"
             warn(one, what, 'Write "no" under publish')
-        elif now and key in by_log.left.hidden:
+        elif key in by_log.left.hidden:
             what = "this signature is hidden in the log, and counts because it is in the file"
             warn(one, what, f"Delete the row, or: petition signatures --approve {one.email}")
     campaign.left_out = tuple(left_out)
@@ -69,9 +69,10 @@ def who_left(signatories: Iterable[Signatory], log: Log) -> list[Signatory]:
 
 
 def differs_by_who_left(old: Frozen, now: Frozen, left: Collection[Signatory], log: Log) -> bool:
-    """Whether whom a letter has lost are only people of whom `left` has all rows, as they were.
+    """Whether everybody who is missing from `now` is in `left`, which has all their rows.
 
-    The letter is the same otherwise (`with_fewer_signatories`).
+    For letters that are the same otherwise, as `with_fewer_signatories` tells: nothing else in them
+    is compared.
     """
     named = [one for one in left if one.publish]
     return _is_lost(old, now, named, len(left) - len(named), signatures.who_left(log))
@@ -88,7 +89,7 @@ def differs_by_who_left_since(
     left = signatures.who_left(log)
 
     def has_left_since(mailbox: str, moment: datetime) -> bool:
-        withdrawal = left.withdrew.get(mailbox)
+        withdrawal = left.withdrew.get(mailbox)  # None: forgotten or unnamed, with no moment known
         return withdrawal is None or withdrawal.at >= moment
 
     def has_been_approved(one: Withdrawal) -> bool:
@@ -111,7 +112,7 @@ def differs_by_who_left_since(
         and (mailbox in in_file or has_been_approved(one))
         for mailbox, one in left.withdrew.items()
     )
-    # The log has taken out the names of some of them already, who may count no longer as new.
+    # The log has taken out the names of some of them already, who perhaps no longer count as new.
     hidden = sum(folded(one.email) in left.unnamed for one in campaign.signatories)
     return _is_lost(old, now, named, unnamed, left, hidden)
 
@@ -134,7 +135,7 @@ def _is_lost(
     }
     missing, fewer = _missing(before, after)
     gone = sum(not still_counts[one] for one in missing & still_counts.keys())
-    # Who is not named any more may count no longer as new in a follow-up.
+    # Who is not named any more perhaps no longer counts as new in a follow-up.
     no_longer_new, fewer_new = _missing(before.get(NEW, _NOBODY), after.get(NEW, _NOBODY))
     return (
         missing | no_longer_new <= still_counts.keys()
